@@ -1,0 +1,85 @@
+"""Writes a stream of rows as a `.npy` file or a plain Zarr array, which appears whole or not."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from engine.errors import InvalidInput, StorageError
+
+_ZARR_CHUNK_BYTES = 1024 * 1024
+
+
+def check_output(path: str | os.PathLike[str], *, overwrite: bool) -> None:
+    """Refuse a path that can't be written, before any work is spent on it.
+
+    Raises:
+        InvalidInput: it is taken, or ends in something else than `.npy` or `.zarr`.
+    """
+    target = Path(path)
+    if target.suffix not in (".npy", ".zarr"):
+        raise InvalidInput(f"{target}: the output must end in .npy or .zarr")
+    if target.exists() and not overwrite:
+        raise InvalidInput(f"{target}: exists; pass --overwrite to replace it")
+
+
+def write_array(
+    path: str | os.PathLike[str],
+    blocks: Iterator[NDArray[Any]],
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+) -> None:
+    """Write `blocks` of rows, which make up `shape`, to a path that `check_output` let through.
+
+    Raises:
+        StorageError: the file system refused; nothing is left behind.
+    """
+    target = Path(path)
+    write = _write_npy if target.suffix == ".npy" else _write_zarr
+    try:
+        folder = Path(
+            tempfile.mkdtemp(prefix=f".{target.name}.partial-", dir=target.absolute().parent)
+        )
+        try:
+            write(folder / target.name, blocks, shape, dtype)
+            if target.is_dir():
+                os.replace(target, folder / "replaced")
+            os.replace(folder / target.name, target)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+    except OSError as error:
+        raise StorageError(f"{target}: can't write: {error.strerror}") from None
+
+
+def _write_npy(
+    path: Path, blocks: Iterator[NDArray[Any]], shape: tuple[int, ...], dtype: np.dtype[Any]
+) -> None:
+    header = {"descr": npy.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    with path.open("wb") as file:
+        npy.write_array_header_2_0(file, header)
+        for block in blocks:
+            file.write(block.data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _write_zarr(
+    path: Path, blocks: Iterator[NDArray[Any]], shape: tuple[int, ...], dtype: np.dtype[Any]
+) -> None:
+    import zarr
+
+    row_bytes = int(np.prod(shape[1:])) * dtype.itemsize
+    chunk = max(1, min(max(1, shape[0]), _ZARR_CHUNK_BYTES // row_bytes))
+    array = zarr.create_array(path, shape=shape, chunks=(chunk, *shape[1:]), dtype=dtype)
+    done = 0
+    for block in blocks:
+        array[done : done + len(block)] = block
+        done += len(block)

@@ -1,0 +1,147 @@
+"""A codec as files: the manifest and the networks, in a folder or inside a store."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.codec.manifest import FileEntry, Manifest
+from engine.errors import CorruptCodec, InvalidInput, StorageError
+
+MANIFEST = "manifest.json"
+ENCODER = "encoder"
+DECODER = "decoder"
+
+
+@dataclass(frozen=True)
+class CodecFiles:
+    """The manifest of a codec and the contents of its files by name.
+
+    A store may leave out files that decoding doesn't need; `digest` is that of the whole codec.
+    """
+
+    manifest: Manifest
+    contents: Mapping[str, bytes]
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the manifest, which holds the sha256 of every other file."""
+        return hashlib.sha256(self.manifest.to_json()).hexdigest()
+
+    def role(self, role: str) -> bytes:
+        """Contents of the file that plays `role`.
+
+        Raises:
+            CorruptCodec: there is no such file here.
+        """
+        name = self.manifest.file(role).name
+        if name not in self.contents:
+            raise CorruptCodec(f"this copy of the codec was stored without its {role} ({name})")
+        return self.contents[name]
+
+    @classmethod
+    def from_contents(cls, manifest: bytes, contents: Mapping[str, bytes]) -> CodecFiles:
+        """Check every file against the manifest.
+
+        Raises:
+            CorruptCodec: a file differs from what the manifest says.
+        """
+        parsed = Manifest.from_json(manifest)
+        for entry in parsed.files:
+            found = contents.get(entry.name)
+            if found is not None and file_entry(entry.name, entry.role, found) != entry:
+                raise CorruptCodec(
+                    f"{entry.name} is damaged: expected {entry.size_bytes} bytes with sha256 "
+                    f"{entry.sha256[:12]}…, found {len(found)} bytes; copy the codec again"
+                )
+        return cls(parsed, contents)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> CodecFiles:
+        """Read a codec folder.
+
+        Raises:
+            InvalidInput: there is no such folder.
+            CorruptCodec: it isn't a codec, or files are missing or damaged.
+        """
+        folder = Path(path)
+        if not folder.exists():
+            raise InvalidInput(f"{folder}: no such codec; make one with `engine train`")
+        if not (folder / MANIFEST).is_file():
+            raise CorruptCodec(f"{folder}: not a codec (no {MANIFEST} in it)")
+        try:
+            text = (folder / MANIFEST).read_bytes()
+            manifest = Manifest.from_json(text)
+            contents = {entry.name: _read_file(folder, entry) for entry in manifest.files}
+            return cls.from_contents(text, contents)
+        except CorruptCodec as error:
+            raise CorruptCodec(f"{folder}: {error}") from None
+        except OSError as error:
+            raise StorageError(f"{folder}: {error.strerror}") from None
+
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Write the folder atomically: it appears whole or not at all.
+
+        Raises:
+            InvalidInput: the path is taken.
+            StorageError: the file system refused.
+        """
+        target = Path(path)
+        check_codec_target(target, overwrite=overwrite)
+        try:
+            target.absolute().parent.mkdir(parents=True, exist_ok=True)
+            made = Path(
+                tempfile.mkdtemp(prefix=f".{target.name}.partial-", dir=target.absolute().parent)
+            )
+            try:
+                self._write_into(made)
+                if target.exists():
+                    os.replace(target, made / "replaced")
+                os.replace(made / "codec", target)
+            finally:
+                shutil.rmtree(made, ignore_errors=True)
+        except OSError as error:
+            raise StorageError(f"{target}: can't write the codec: {error.strerror}") from None
+
+    def _write_into(self, folder: Path) -> None:
+        inner = folder / "codec"
+        inner.mkdir()
+        for name, content in {**self.contents, MANIFEST: self.manifest.to_json()}.items():
+            with (inner / name).open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+
+
+def check_codec_target(path: str | os.PathLike[str], *, overwrite: bool) -> None:
+    """Refuse a path that can't become a codec, before any work is spent on it.
+
+    Raises:
+        InvalidInput: something is there already, and `overwrite` doesn't cover it.
+    """
+    target = Path(path)
+    if not target.exists():
+        return
+    if not (target / MANIFEST).is_file():
+        raise InvalidInput(f"{target}: exists and is not a codec; choose another path")
+    if not overwrite:
+        raise InvalidInput(f"{target}: a codec is there already; pass --overwrite to replace it")
+
+
+def file_entry(name: str, role: str, content: bytes) -> FileEntry:
+    """Describe a file for the manifest."""
+    return FileEntry(name, role, len(content), hashlib.sha256(content).hexdigest())
+
+
+def _read_file(folder: Path, entry: FileEntry) -> bytes:
+    path = folder / entry.name
+    if Path(entry.name).name != entry.name:
+        raise CorruptCodec(f"the file name {entry.name!r} leads out of the codec's folder")
+    if not path.is_file():
+        raise CorruptCodec(f"{entry.name} is missing; copy the codec again")
+    return path.read_bytes()

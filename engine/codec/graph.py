@@ -1,0 +1,233 @@
+"""The graph is the codec: wraps bare float networks in cast, scaling and quantisation.
+
+`encoder(x, step)` takes samples in their own dtype and returns integer latents;
+`decoder(latents, step)` takes these and returns the reconstruction in physical units. Whatever
+runs ONNX can encode and decode; there is no second implementation to drift.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import ModelProto, NodeProto, TensorProto, compose, helper, numpy_helper
+
+from engine.codec.manifest import LatentFormat
+from engine.codec.sample_format import SampleFormat
+from engine.errors import InvalidInput
+
+IR_VERSION = 10
+OPSETS = range(13, 24)
+BATCH = "batch"
+
+
+def parse_network(content: bytes, name: str) -> ModelProto:
+    """Read a bare float network: one float32 input, one float32 output, batch axis first.
+
+    Raises:
+        InvalidInput: it isn't one.
+    """
+    try:
+        model = onnx.load_model_from_string(content)
+        onnx.checker.check_model(model)
+    except Exception as error:  # protobuf and the checker raise types of their own
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise InvalidInput(f"{name}: not a valid ONNX model ({reason})") from None
+    weights = {tensor.name for tensor in model.graph.initializer}
+    inputs = [value for value in model.graph.input if value.name not in weights]
+    for found, what in ((inputs, "input"), (list(model.graph.output), "output")):
+        if len(found) != 1 or found[0].type.tensor_type.elem_type != TensorProto.FLOAT:
+            raise InvalidInput(
+                f"{name}: expected one float32 {what}, found "
+                f"{', '.join(value.name for value in found) or 'none'}"
+            )
+    if _opset(model) not in OPSETS:
+        raise InvalidInput(
+            f"{name}: has opset {_opset(model)}, expected {OPSETS.start} to {OPSETS.stop - 1}"
+        )
+    return model
+
+
+def input_shape(model: ModelProto) -> tuple[int | None, ...]:
+    """Declared shape of one sample at the model's input, without the batch; None is free."""
+    return _declared_shape(_single_input(model))
+
+
+def output_shape(model: ModelProto) -> tuple[int | None, ...]:
+    """Declared shape of one sample at the model's output, without the batch; None is free."""
+    return _declared_shape(model.graph.output[0])
+
+
+def build_encoder(network: ModelProto, sample: SampleFormat, latent: LatentFormat) -> bytes:
+    """Wrap a bare encoder as `encoder(x, step: float32[1]) -> latents`."""
+    before, after = _Fragment(_opset(network)), _Fragment(_opset(network))
+    value = before.input("x", sample.dtype, sample.shape)
+    value = before.node("Cast", value, to=_onnx_dtype(sample.working_dtype))
+    value = before.affine("Sub", value, sample.offset, sample.working_dtype)
+    value = before.affine("Mul", value, 1 / sample.scale, sample.working_dtype)
+    value = before.cast_float32(value, sample.working_dtype)
+    if sample.axis_order is not None:
+        value = before.node("Transpose", value, perm=[0, *(a + 1 for a in sample.axis_order)])
+    value = before.reshape(value, sample.shape, sample.network_shape)
+    before.output(value, np.dtype(np.float32), sample.network_shape)
+
+    value = after.input("z", np.dtype(np.float32), latent.shape)
+    spacing = after.spacing(latent)
+    value = after.node("Sub", value, after.constant(latent.per_channel(latent.offset)))
+    value = after.node("Div", value, spacing)
+    value = after.node("Round", value)
+    limits = (after.constant(np.float32(side * latent.limit)) for side in (-1, 1))
+    value = after.node("Clip", value, *limits)
+    value = after.node("Cast", value, to=_onnx_dtype(latent.dtype))
+    after.output(value, latent.dtype, latent.shape)
+    return _join(before, network, after, "latents")
+
+
+def build_decoder(network: ModelProto, sample: SampleFormat, latent: LatentFormat) -> bytes:
+    """Wrap a bare decoder as `decoder(latents, step: float32[1]) -> reconstruction`."""
+    before, after = _Fragment(_opset(network)), _Fragment(_opset(network))
+    value = before.input("latents", latent.dtype, latent.shape)
+    spacing = before.spacing(latent)
+    value = before.node("Cast", value, to=TensorProto.FLOAT)
+    value = before.node("Mul", value, spacing)
+    value = before.node("Add", value, before.constant(latent.per_channel(latent.offset)))
+    before.output(value, np.dtype(np.float32), latent.shape)
+
+    value = after.input("y", np.dtype(np.float32), sample.network_shape)
+    if sample.axis_order is not None:
+        back = np.argsort(sample.axis_order)
+        value = after.node("Transpose", value, perm=[0, *(int(a) + 1 for a in back)])
+    value = after.reshape(value, sample.network_shape, sample.shape)
+    if sample.working_dtype != np.float32:
+        value = after.node("Cast", value, to=_onnx_dtype(sample.working_dtype))
+    value = after.affine("Mul", value, sample.scale, sample.working_dtype)
+    value = after.affine("Add", value, sample.offset, sample.working_dtype)
+    after.output(value, sample.working_dtype, sample.shape)
+    return _join(before, network, after, "reconstruction")
+
+
+class _Fragment:
+    """A small graph in the making; values are named by the operation that made them."""
+
+    def __init__(self, opset: int) -> None:
+        self.opset = opset
+        self.nodes: list[NodeProto] = []
+        self.inputs: list[onnx.ValueInfoProto] = []
+        self.outputs: list[onnx.ValueInfoProto] = []
+        self.constants: list[TensorProto] = []
+
+    def input(self, name: str, dtype: np.dtype[Any], shape: Sequence[int]) -> str:
+        self.inputs.append(_value(name, dtype, (BATCH, *shape)))
+        return name
+
+    def output(self, value: str, dtype: np.dtype[Any], shape: Sequence[int]) -> None:
+        if not self.nodes:
+            value = self.node("Identity", value)
+        self.outputs.append(_value(value, dtype, (BATCH, *shape)))
+
+    def constant(self, values: NDArray[Any] | np.generic) -> str:
+        name = f"constant_{len(self.constants)}"
+        self.constants.append(numpy_helper.from_array(np.asarray(values), name))
+        return name
+
+    def node(self, op: str, *inputs: str, **attributes: Any) -> str:
+        name = f"{op.lower()}_{len(self.nodes)}"
+        self.nodes.append(helper.make_node(op, inputs, [name], name=name, **attributes))
+        return name
+
+    def affine(self, op: str, value: str, operand: float, dtype: np.dtype[Any]) -> str:
+        neutral = 1.0 if op == "Mul" else 0.0
+        return (
+            value if operand == neutral else self.node(op, value, self.constant(dtype.type(operand)))
+        )
+
+    def cast_float32(self, value: str, dtype: np.dtype[Any]) -> str:
+        return value if dtype == np.float32 else self.node("Cast", value, to=TensorProto.FLOAT)
+
+    def reshape(self, value: str, before: Sequence[int], after: Sequence[int]) -> str:
+        if len(before) == len(after):
+            return value
+        return self.node("Reshape", value, self.constant(np.array([-1, *after], np.int64)))
+
+    def spacing(self, latent: LatentFormat) -> str:
+        self.inputs.append(helper.make_tensor_value_info("step", TensorProto.FLOAT, [1]))
+        return self.node("Mul", self.constant(latent.per_channel(latent.scale)), "step")
+
+    def model(self) -> ModelProto:
+        graph = helper.make_graph(
+            self.nodes, "fragment", self.inputs, self.outputs, initializer=self.constants
+        )
+        opset = helper.make_opsetid("", self.opset)
+        return helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION)
+
+
+def _join(before: _Fragment, network: ModelProto, after: _Fragment, output: str) -> bytes:
+    bare = _pinned(network)
+    first = compose.add_prefix(before.model(), "before_", rename_inputs=False)
+    last = compose.add_prefix(after.model(), "after_", rename_inputs=False)
+    bare = compose.add_prefix(bare, "network_")
+    # Both fragments may take "step"; only one of them does.
+    joined = compose.merge_models(
+        first, bare, [(first.graph.output[0].name, _single_input(bare).name)]
+    )
+    joined = compose.merge_models(
+        joined, last, [(joined.graph.output[0].name, last.graph.input[0].name)]
+    )
+    _rename_output(joined, output)
+    joined.graph.name = output
+    onnx.checker.check_model(joined, full_check=True)
+    return bytes(joined.SerializeToString(deterministic=True))
+
+
+def _pinned(network: ModelProto) -> ModelProto:
+    """A copy without names of tools, source paths or stack traces, and of the pinned IR."""
+    model = ModelProto()
+    model.CopyFrom(network)
+    for message in (model, model.graph, *model.graph.node, *model.graph.value_info):
+        if hasattr(message, "metadata_props"):
+            del message.metadata_props[:]
+        if hasattr(message, "doc_string"):
+            message.doc_string = ""
+    for name in ("producer_name", "producer_version", "domain"):
+        setattr(model, name, "")
+    model.ir_version = IR_VERSION
+    # Shapes inside the network name its own batch axis; they are inferred anew when it is joined.
+    del model.graph.value_info[:]
+    weights = {tensor.name for tensor in model.graph.initializer}
+    for value in [value for value in model.graph.input if value.name in weights]:
+        model.graph.input.remove(value)
+    return model
+
+
+def _rename_output(model: ModelProto, name: str) -> None:
+    value = model.graph.output[0]
+    for node in model.graph.node:
+        for index, output in enumerate(node.output):
+            if output == value.name:
+                node.output[index] = name
+    value.name = name
+
+
+def _single_input(model: ModelProto) -> onnx.ValueInfoProto:
+    weights = {tensor.name for tensor in model.graph.initializer}
+    return next(value for value in model.graph.input if value.name not in weights)
+
+
+def _declared_shape(value: onnx.ValueInfoProto) -> tuple[int | None, ...]:
+    dims = value.type.tensor_type.shape.dim
+    return tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in dims)[1:]
+
+
+def _value(name: str, dtype: np.dtype[Any], shape: Sequence[int | str]) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, _onnx_dtype(dtype), shape)
+
+
+def _onnx_dtype(dtype: np.dtype[Any]) -> int:
+    return int(helper.np_dtype_to_tensor_dtype(dtype))
+
+
+def _opset(model: ModelProto) -> int:
+    return next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)

@@ -1,0 +1,156 @@
+"""The manifest of a codec: what it takes, what it makes, and which files it consists of."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.codec.sample_format import SampleFormat
+from engine.errors import CorruptCodec, IncompatibleStore
+
+FORMAT_VERSION = 1
+Bits = Literal[8, 16]
+
+
+@dataclass(frozen=True)
+class LatentFormat:
+    """Shape and width of one sample's latents, and what an integer latent stands for.
+
+    `float32(q) * (scale * step) + offset` is the value of latent `q`; `scale` and `offset` hold
+    one float32 number per channel, the first axis of `shape`.
+    """
+
+    shape: tuple[int, ...]
+    bits: Bits
+    scale: tuple[float, ...]
+    offset: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse formats that contradict themselves."""
+        if not self.shape or min(self.shape) < 1 or self.bits not in (8, 16):
+            raise CorruptCodec(f"latents of shape {self.shape} and {self.bits} bits")
+        if not len(self.scale) == len(self.offset) == self.shape[0]:
+            raise CorruptCodec(
+                f"latents of shape {self.shape} need {self.shape[0]} scales and offsets, "
+                f"found {len(self.scale)} and {len(self.offset)}"
+            )
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """int8 or int16."""
+        return np.dtype(f"int{self.bits}")
+
+    @property
+    def limit(self) -> int:
+        """Largest magnitude of a latent: 127 or 32767; a latent there counts as saturated."""
+        return (1 << (self.bits - 1)) - 1
+
+    @property
+    def fill_value(self) -> int:
+        """The value that no encoder writes: what plain Zarr tools see where nothing was stored."""
+        return -self.limit - 1
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of one sample's latents before compression."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    def per_channel(self, values: tuple[float, ...]) -> NDArray[np.float32]:
+        """One number per channel as float32, shaped to broadcast over `(batch, *shape)`."""
+        return np.array(values, np.float32).reshape(-1, *[1] * (len(self.shape) - 1))
+
+    def dequantise(self, latents: NDArray[Any], step: float) -> NDArray[np.float32]:
+        """Float32 values of integer latents `(batch, *shape)`, as the decoder sees them."""
+        spacing = self.per_channel(self.scale) * np.float32(step)
+        return latents.astype(np.float32) * spacing + self.per_channel(self.offset)
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """One file of a codec: its name in the folder, its role, size in bytes and sha256."""
+
+    name: str
+    role: str
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Everything about a codec but its networks; JSON round-trippable."""
+
+    sample: SampleFormat
+    latent: LatentFormat
+    files: tuple[FileEntry, ...]
+    calibration: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+
+    def file(self, role: str) -> FileEntry:
+        """The file that plays `role`.
+
+        Raises:
+            CorruptCodec: there is none.
+        """
+        for entry in self.files:
+            if entry.role == role:
+                return entry
+        raise CorruptCodec(f"the manifest lists no file with the role {role!r}")
+
+    def to_json(self) -> bytes:
+        """Canonical JSON: sorted keys, UTF-8, one trailing newline."""
+        sample = asdict(self.sample) | {"dtype": self.sample.dtype.name}
+        document = {
+            "format": FORMAT_VERSION,
+            "sample": sample,
+            "latent": asdict(self.latent),
+            "files": [asdict(entry) for entry in self.files],
+            "calibration": dict(self.calibration),
+            "training": dict(self.training),
+        }
+        return (json.dumps(document, sort_keys=True, indent=1, allow_nan=False) + "\n").encode()
+
+    @classmethod
+    def from_json(cls, text: bytes) -> Manifest:
+        """Read a manifest and check that it makes sense.
+
+        Raises:
+            CorruptCodec: it is no manifest.
+            IncompatibleStore: a later version wrote it.
+        """
+        try:
+            document = json.loads(text)
+            version = document["format"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise CorruptCodec(f"manifest.json is not a codec's manifest ({error})") from None
+        if version != FORMAT_VERSION:
+            raise IncompatibleStore(
+                f"the codec has format version {version}, this engine reads {FORMAT_VERSION}; "
+                f"update the engine"
+            )
+        try:
+            return cls(
+                sample=_sample_format(document["sample"]),
+                latent=_latent_format(document["latent"]),
+                files=tuple(FileEntry(**entry) for entry in document["files"]),
+                calibration=document["calibration"],
+                training=document["training"],
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise CorruptCodec(f"manifest.json is damaged: {error!r}") from None
+
+
+def _sample_format(values: dict[str, Any]) -> SampleFormat:
+    lists = ("shape", "network_shape", "data_range", "network_range")
+    return SampleFormat(
+        **(values | {key: tuple(values[key]) for key in lists} | {"dtype": np.dtype(values["dtype"])})
+    )
+
+
+def _latent_format(values: dict[str, Any]) -> LatentFormat:
+    return LatentFormat(**(values | {key: tuple(values[key]) for key in ("shape", "scale", "offset")}))

@@ -1,0 +1,110 @@
+"""How the samples of a dataset fall into chunks, shards and parts: pure arithmetic, no I/O."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.errors import InvalidInput
+
+MAX_CHUNK_SAMPLES = 256
+TARGET_CHUNK_BYTES = 32 * 1024
+MAX_SHARD_SAMPLES = 16384
+TARGET_SHARD_RAW_BYTES = 64 * 1024 * 1024
+MIN_SHARDS = 8
+
+
+@dataclass(frozen=True)
+class RowGrid:
+    """A run of `samples` rows cut into shards of whole chunks; only the last ones may be short."""
+
+    samples: int
+    chunk_samples: int
+    shard_samples: int
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that Zarr's sharding can't hold."""
+        if min(self.samples, self.chunk_samples, self.shard_samples) < 1:
+            raise InvalidInput(
+                f"samples, chunk_samples and shard_samples must be at least 1, "
+                f"got {self.samples}, {self.chunk_samples} and {self.shard_samples}"
+            )
+        if self.shard_samples % self.chunk_samples:
+            raise InvalidInput(
+                f"shard_samples must be a multiple of chunk_samples = {self.chunk_samples}, "
+                f"got {self.shard_samples}"
+            )
+
+    @property
+    def shard_count(self) -> int:
+        """Number of shards."""
+        return math.ceil(self.samples / self.shard_samples)
+
+    @property
+    def chunks_per_shard(self) -> int:
+        """Number of chunks in a full shard; a short shard has fewer, its index does not."""
+        return self.shard_samples // self.chunk_samples
+
+    def shard_rows(self, shard: int) -> tuple[int, int]:
+        """First row of a shard and the row after its last."""
+        start = shard * self.shard_samples
+        return start, min(start + self.shard_samples, self.samples)
+
+    def shard_size(self, shard: int) -> int:
+        """Number of rows in a shard."""
+        start, stop = self.shard_rows(shard)
+        return stop - start
+
+    def locate(self, row: int) -> tuple[int, int, int]:
+        """Shard, chunk within the shard and row within the chunk of a row."""
+        shard, within = divmod(row, self.shard_samples)
+        chunk, offset = divmod(within, self.chunk_samples)
+        return shard, chunk, offset
+
+    def group_by_chunk(
+        self, rows: NDArray[np.int64]
+    ) -> Iterator[tuple[int, int, NDArray[np.int64], NDArray[np.int64]]]:
+        """Visit each chunk that holds one of `rows` once, in the order of the store.
+
+        Yields `(shard, chunk, offsets, positions)`: `offsets` are rows within the chunk and
+        `positions` say where in `rows` each of them was asked for.
+        """
+        order = np.argsort(rows, kind="stable")
+        chunk_of = rows[order] // self.chunk_samples
+        starts = np.flatnonzero(np.diff(chunk_of, prepend=-1))
+        for positions in np.split(order, starts[1:]):
+            if len(positions) == 0:
+                continue
+            shard, chunk, _ = self.locate(int(rows[positions[0]]))
+            yield shard, chunk, rows[positions] % self.chunk_samples, positions
+
+
+def plan_grid(
+    samples: int,
+    sample_bytes: int,
+    latent_bytes: int,
+    chunk_samples: int | None = None,
+    shard_samples: int | None = None,
+) -> RowGrid:
+    """Choose chunk and shard sizes from the data alone, so that every machine chooses alike.
+
+    A chunk is what one random read costs (about 32 KiB of latents), a shard what one kill can
+    lose (at most 64 MiB of raw samples), and a small dataset still has shards for every core.
+    """
+    if chunk_samples is None:
+        fitting = max(1, TARGET_CHUNK_BYTES // latent_bytes)
+        chunk_samples = min(MAX_CHUNK_SAMPLES, 1 << (fitting.bit_length() - 1))
+        if shard_samples is not None:
+            chunk_samples = math.gcd(chunk_samples, shard_samples)
+    if shard_samples is None:
+        wanted = min(
+            MAX_SHARD_SAMPLES,
+            TARGET_SHARD_RAW_BYTES // sample_bytes,
+            math.ceil(samples / MIN_SHARDS),
+        )
+        shard_samples = max(1, math.ceil(wanted / chunk_samples)) * chunk_samples
+    return RowGrid(samples, chunk_samples, shard_samples)

@@ -1,0 +1,117 @@
+"""Pack a ready encoder and decoder, ONNX files or torch modules, into a codec."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from engine.codec.files import CodecFiles, check_codec_target
+from engine.codec.graph import input_shape, parse_network
+from engine.codec.manifest import Bits
+from engine.codec.sample_format import Channels, SampleFormat, network_view
+from engine.errors import InvalidInput
+from engine.runtime.calibration import calibration_rows, value_range
+from engine.runtime.codec import Codec
+from engine.runtime.packing import matching_view, pack_networks
+from engine.sources import Source, open_source
+
+
+def pack(
+    encoder: Any,
+    decoder: Any,
+    path: str | os.PathLike[str],
+    calibrate: Any,
+    *,
+    key: str | None = None,
+    bits: Bits = 8,
+    input_range: tuple[float, float] | None = None,
+    channels: Channels | Literal["auto"] = "auto",
+    overwrite: bool = False,
+    device: str = "auto",
+) -> Codec:
+    """Make a codec of a pretrained pair and save it at `path`.
+
+    Args:
+        encoder: a path of an ONNX file or a `torch.nn.Module`: float32 `(batch, *sample_shape)`
+            to float32 latents `(batch, ...)`; it may want channels first, an axis of one channel,
+            or flattened samples.
+        decoder: likewise, from the latents back to what the encoder takes.
+        path: folder of the codec.
+        calibrate: samples like those to compress; fits the latents' scales and the data's range.
+        key: which array of an `.npz` file or Zarr group `calibrate` is.
+        bits: width of a latent, 8 or 16; a model that was not trained for 8 keeps its quality at 16.
+        input_range: what the networks expect the data's range to be mapped onto, such as
+            `(0, 1)` or `(-1, 1)`; without it they see the values as they are.
+        channels: where samples keep their channels, for torch modules (they get channels first).
+        overwrite: replace a codec that is there.
+        device: where the returned codec runs: `auto`, `cpu` or `cuda`.
+
+    Raises:
+        InvalidInput: the networks don't fit the data or each other.
+    """
+    check_options(bits=bits, input_range=input_range)
+    check_codec_target(path, overwrite=overwrite)
+    with open_source(calibrate, key=key) as source:
+        if isinstance(encoder, str | os.PathLike):
+            networks = (_read(encoder), _read(decoder))
+            declared = input_shape(parse_network(networks[0], str(encoder)))
+            view = matching_view(declared, source.sample_shape)
+        else:
+            from engine.training import export_pair
+
+            view = network_view(source.sample_shape, channels)
+            networks = export_pair(encoder, decoder, view[0])
+        sample = sample_format(source, view, value_range(source), input_range)
+        rows = calibration_rows(source)
+    files = pack_networks(*networks, sample, rows, bits, training={})
+    return save_codec(files, path, overwrite=overwrite, device=device)
+
+
+def sample_format(
+    source: Source,
+    view: tuple[tuple[int, ...], bool],
+    data_range: tuple[float, float],
+    input_range: tuple[float, float] | None,
+) -> SampleFormat:
+    """How a network with `view` = (network shape, channels last) sees the samples of `source`."""
+    network_shape, channels_last = view
+    return SampleFormat(
+        shape=source.sample_shape,
+        dtype=source.dtype,
+        network_shape=network_shape,
+        data_range=data_range,
+        network_range=data_range if input_range is None else input_range,
+        channels_last=channels_last,
+    )
+
+
+def save_codec(
+    files: CodecFiles, path: str | os.PathLike[str], *, overwrite: bool, device: str
+) -> Codec:
+    """Save the files of a codec and open it."""
+    files.save(path, overwrite=overwrite)
+    return Codec(files, device)
+
+
+def check_options(*, bits: int, input_range: tuple[float, float] | None = None) -> None:
+    """Refuse options of a codec before any work is spent.
+
+    Raises:
+        InvalidInput: `bits` is neither 8 nor 16, or `input_range` is empty.
+    """
+    if bits not in (8, 16):
+        raise InvalidInput(f"bits must be 8 or 16, got {bits}")
+    if input_range is not None and not (
+        all(map(math.isfinite, input_range)) and input_range[0] < input_range[1]
+    ):
+        raise InvalidInput(f"input_range must be LOW < HIGH, got {input_range}")
+
+
+def _read(path: str | os.PathLike[str]) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise InvalidInput(f"{path}: can't read it: {error.strerror}") from None

@@ -1,0 +1,78 @@
+"""Arrays carried along with the samples: labels, ids, coordinates."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.errors import InvalidInput
+from engine.runtime.calibration import blocks
+from engine.sources import Source, open_source
+from engine.store.plan import SidecarFormat
+
+
+@dataclass(frozen=True)
+class Sidecar:
+    """One array to carry along; text is stored as zero-padded UTF-8 bytes."""
+
+    source: Source
+    format: SidecarFormat
+
+    def read(self, start: int, stop: int) -> NDArray[Any]:
+        """Rows as they are stored."""
+        rows = self.source.read(start, stop)
+        return _utf8(rows, self.format.item_shape[-1]) if rows.dtype.kind in "US" else rows
+
+
+def open_sidecars(sidecars: Mapping[str, Any] | Sequence[Any] | None, samples: int) -> dict[str, Sidecar]:
+    """Open arrays by name; those of a list of paths are named after their files.
+
+    Raises:
+        InvalidInput: an array's length is not that of the data, or a name is taken or unusable.
+    """
+    named = sidecars if isinstance(sidecars, Mapping) else _named_after_files(sidecars or ())
+    opened = {}
+    for name, data in named.items():
+        if not name.replace("_", "").replace("-", "").isalnum():
+            raise InvalidInput(f"sidecar name {name!r}: use letters, digits, '_' and '-'")
+        source = open_source(data, dtypes="any")
+        if len(source) != samples:
+            raise InvalidInput(f"sidecar {name!r} has {len(source)} rows, the data has {samples}")
+        opened[name] = Sidecar(source, _format(source))
+    return opened
+
+
+def _named_after_files(paths: Sequence[Any]) -> dict[str, Any]:
+    named: dict[str, Any] = {}
+    for path in paths:
+        if not isinstance(path, str | os.PathLike):
+            raise InvalidInput("sidecars must be a mapping of names to arrays, or a list of paths")
+        name, equals, rest = str(path).partition("=")
+        name, target = (name, rest) if equals else (Path(path).name.split(".")[0], str(path))
+        if name in named:
+            raise InvalidInput(f"two sidecars are called {name!r}; name one as NAME=PATH")
+        named[name] = target
+    return named
+
+
+def _format(source: Source) -> SidecarFormat:
+    if source.dtype.kind not in "US":
+        return SidecarFormat(source.sample_shape, source.dtype, {})
+    width = max(_encoded(block).dtype.itemsize for _, block in blocks(source))
+    shape = (*source.sample_shape, max(1, width))
+    return SidecarFormat(shape, np.dtype(np.uint8), {"encoding": "utf-8"})
+
+
+def _encoded(rows: NDArray[Any]) -> NDArray[np.bytes_]:
+    return np.char.encode(rows, "utf-8") if rows.dtype.kind == "U" else rows
+
+
+def _utf8(rows: NDArray[Any], width: int) -> NDArray[np.uint8]:
+    padded = np.ascontiguousarray(_encoded(rows).astype(f"S{width}"))
+    return padded.view(np.uint8).reshape(*rows.shape, width)

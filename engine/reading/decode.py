@@ -1,0 +1,75 @@
+"""Bulk decoding: a store, or some of its rows, become a `.npy` file or a plain Zarr array."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from engine.array_output import check_output, write_array
+from engine.errors import InvalidInput
+from engine.reading.selection import select_rows
+from engine.reading.store import Store
+
+
+def decode(
+    store: str | os.PathLike[str] | Store,
+    out: str | os.PathLike[str],
+    *,
+    rows: ArrayLike | slice | str = ":",
+    overwrite: bool = False,
+    device: str = "auto",
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[int, ...]:
+    """Decode rows of a store into `out`, a `.npy` file or a `.zarr` folder; return its shape.
+
+    Args:
+        store: a `Store`, or the path of one.
+        out: appears whole or not at all.
+        rows: a slice, a list of rows, a mask, or text such as `100:200`.
+        overwrite: replace what is at `out`.
+        device: `auto`, `cpu` or `cuda`.
+        progress: called with samples done and samples in all.
+
+    Raises:
+        InvalidInput: `out` is taken or has another ending.
+        CorruptStore: the store is damaged.
+        StorageError: the file system refused.
+    """
+    check_output(out, overwrite=overwrite)
+    opened = store if isinstance(store, Store) else Store(store, device)
+    wanted, _ = select_rows(parse_rows(rows) if isinstance(rows, str) else rows, len(opened))
+    shape = (len(wanted), *opened.shape[1:])
+    write_array(out, _decoded(opened, wanted, progress), shape, opened.dtype)
+    return shape
+
+
+def parse_rows(text: str) -> slice:
+    """A slice from `start:stop`, `start:stop:step` or a single row number.
+
+    Raises:
+        InvalidInput: it is none of these.
+    """
+    try:
+        numbers = [int(part) if part.strip() else None for part in text.split(":")]
+    except ValueError:
+        numbers = []
+    if len(numbers) == 1 and numbers[0] is not None:
+        return slice(numbers[0], numbers[0] + 1 or None)
+    if len(numbers) in (2, 3) and numbers[2:] != [0]:
+        return slice(*numbers)
+    raise InvalidInput(f"rows {text!r}: expected START:STOP, START:STOP:STEP or one row number")
+
+
+def _decoded(
+    store: Store, rows: NDArray[np.int64], progress: Callable[[int, int], None] | None
+) -> Iterator[NDArray[Any]]:
+    done = 0
+    for block in store.blocks(rows):
+        yield store.read(block)
+        done += len(block)
+        if progress is not None:
+            progress(done, len(rows))

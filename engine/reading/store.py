@@ -1,0 +1,178 @@
+"""A latent store that can be indexed like an array; samples are decoded on demand."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Iterator, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from engine.quality import decode_errors, error_levels
+from engine.reading.selection import select_rows
+from engine.runtime.codec import Codec
+from engine.store.contents import StoreContents
+from engine.store.plan import LATENTS, QUALITY, QUALITY_COLUMNS, SIDECARS
+from engine.store.summary import StoreSummary, summarise
+
+if TYPE_CHECKING:
+    import zarr
+
+_DECODE_BLOCK_BYTES = 8 * 1024 * 1024
+
+
+class Store:
+    """A sealed latent store, open for reading; a context manager too.
+
+    `store[key]` returns samples in their own dtype. The first index selects samples: an integer,
+    a slice, a list of integers in any order and with repeats, or a boolean mask; further indices
+    go to the decoded samples. Only chunks that hold asked-for samples are read, and only these
+    samples are decoded.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], device: str = "auto") -> None:
+        """Open a store; see `engine.open`."""
+        self.contents = StoreContents(path)
+        self._device = device
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """`(samples, *sample_shape)`."""
+        return tuple(self.contents.attributes["array_shape"])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Dtype of the samples."""
+        return np.dtype(self.contents.attributes["dtype"])
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def step(self) -> float:
+        """Scale of the quantiser that the store was written with."""
+        return float(self.contents.attributes["step"])
+
+    @functools.cached_property
+    def codec(self) -> Codec:
+        """The codec that lies in the store."""
+        return Codec(self.contents.codec_files, self._device)
+
+    @property
+    def latents(self) -> zarr.Array[Any]:
+        """Integer latents `(samples, *latent_shape)`, an ordinary Zarr array."""
+        return self.contents.zarr_array(LATENTS)
+
+    @functools.cached_property
+    def quality(self) -> Mapping[str, NDArray[np.float32]]:
+        """`max_abs_error` and `mse` of every sample, float32 `(samples,)`, rounded up."""
+        array = self.contents.zarr_array(QUALITY)
+        codes = np.asarray(array[:])
+        levels = error_levels(float(str(array.attrs["unit"])))
+        columns = (levels, levels**2)
+        return {
+            name: decode_errors(codes[:, column], columns[column])
+            for column, name in enumerate(QUALITY_COLUMNS)
+        }
+
+    @functools.cached_property
+    def sidecars(self) -> Mapping[str, NDArray[Any]]:
+        """The arrays carried along, by name, one item a sample."""
+        names = [name for name in self.contents.part.arrays if name.startswith(f"{SIDECARS}/")]
+        return {name.removeprefix(f"{SIDECARS}/"): self._sidecar(name) for name in names}
+
+    @property
+    def summary(self) -> StoreSummary:
+        """Sizes and quality of the store."""
+        return summarise(self.contents)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        first, rest = (key[0], key[1:]) if isinstance(key, tuple) and key else (key, ())
+        if first is Ellipsis and rest:
+            return self[(slice(None),) * (self.ndim - len(rest)) + rest]
+        rows, single = select_rows(slice(None) if key == () else first, len(self))
+        samples = self._decode(rows)
+        result: NDArray[Any] = samples[0][rest] if single else samples[(slice(None), *rest)]
+        return result
+
+    def __iter__(self) -> Iterator[NDArray[Any]]:
+        for rows in self.blocks(np.arange(len(self), dtype=np.int64)):
+            yield from self._decode(rows)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        if copy is False:
+            raise ValueError("a latent store is decoded: it can't become an array without a copy")
+        samples = self[:]
+        return samples if dtype is None else samples.astype(dtype, copy=False)
+
+    def read(self, indices: ArrayLike | slice) -> NDArray[Any]:
+        """Samples `(n, *sample_shape)` of a list of rows, a mask or a slice, in that order."""
+        return self._decode(select_rows(indices, len(self))[0])
+
+    def read_latents(self, indices: ArrayLike | slice = slice(None)) -> NDArray[np.float32]:
+        """Float32 latents `(n, *latent_shape)`, dequantised: the features of the samples."""
+        rows, _ = select_rows(indices, len(self))
+        return self.codec.manifest.latent.dequantise(self.read_integer_latents(rows), self.step)
+
+    def read_integer_latents(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """Latents `(n, *latent_shape)` of row numbers, as they are stored; one read a chunk."""
+        array = self.contents.arrays[LATENTS]
+        latents = np.empty((len(rows), *array.item_shape), array.dtype)
+        for shard, chunk, offsets, positions in array.grid.group_by_chunk(rows):
+            latents[positions] = self.contents.read_chunk(LATENTS, shard, chunk)[offsets]
+        return latents
+
+    def blocks(self, rows: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+        """Cut `rows` so that the decoder's output for each run stays small."""
+        per_block = max(1, _DECODE_BLOCK_BYTES // self.codec.manifest.sample.size_bytes)
+        chunk = self.contents.part.chunk_samples
+        per_block = max(chunk, per_block // chunk * chunk)
+        for start in range(0, len(rows), per_block):
+            yield rows[start : start + per_block]
+
+    def close(self) -> None:
+        """Let go of the codec; reading again would open it anew."""
+        self.__dict__.pop("codec", None)
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<engine.Store {self.contents.objects} shape={self.shape} dtype={self.dtype}>"
+
+    def _decode(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """Decode each row once, chunk after chunk, and bring them into the asked order."""
+        if len(rows) > 1 and not (np.diff(rows) > 0).all():
+            unique, positions = np.unique(rows, return_inverse=True)
+            decoded: NDArray[Any] = self._decode(unique)[positions]
+            return decoded
+        samples = np.empty((len(rows), *self.shape[1:]), self.dtype)
+        done = 0
+        for block in self.blocks(rows):
+            latents = self.read_integer_latents(block)
+            samples[done : done + len(block)] = self.codec.decode(latents, self.step)
+            done += len(block)
+        return samples
+
+    def _sidecar(self, name: str) -> NDArray[Any]:
+        array = self.contents.zarr_array(name)
+        values = np.asarray(array[:])
+        if array.attrs.get("encoding") != "utf-8":
+            return values
+        return np.char.decode(np.ascontiguousarray(values).view(f"S{values.shape[-1]}")[..., 0], "utf-8")

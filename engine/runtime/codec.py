@@ -1,0 +1,197 @@
+"""A codec that runs: encode samples to integer latents and decode them again."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from cuda_kernels.error_statistics.reference import finish
+from engine.codec.files import DECODER, ENCODER, CodecFiles
+from engine.codec.manifest import Manifest
+from engine.errors import InvalidInput
+from engine.runtime.device import Device, resolve_device
+from engine.runtime.session import Network
+
+_BATCH_ELEMENTS = 200_000
+_MAX_BATCH = 256
+
+
+class Codec:
+    """A trained codec: networks on a device, opened on first use.
+
+    Attributes:
+        manifest: what the codec takes and makes.
+        files: the codec's files.
+        device: `cpu` or `cuda`.
+    """
+
+    def __init__(self, files: CodecFiles, device: str = "auto", threads: int = 0) -> None:
+        """Wrap the files of a codec; see `Codec.load` for a folder.
+
+        Args:
+            files: manifest and networks.
+            device: `auto`, `cpu` or `cuda`.
+            threads: threads that work on one batch, 0 for all cores.
+        """
+        self.files = files
+        self.device: Device = resolve_device(device)
+        self._threads = threads
+        self._networks: dict[str, Network] = {}
+        self._lock = threading.Lock()
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], device: str = "auto") -> Codec:
+        """Open a codec folder.
+
+        Raises:
+            InvalidInput: there is no such folder.
+            CorruptCodec: it isn't a codec, or is damaged.
+            DeviceUnavailable: `device` can't run networks here.
+        """
+        return cls(CodecFiles.load(path), device)
+
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Write the codec folder, atomically."""
+        self.files.save(path, overwrite=overwrite)
+
+    def on(self, device: str, threads: int = 0) -> Codec:
+        """The same codec on another device, or with another number of threads per batch."""
+        return Codec(self.files, device, threads)
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the codec takes and makes."""
+        return self.files.manifest
+
+    @property
+    def digest(self) -> str:
+        """sha256 that names this codec."""
+        return self.files.digest
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """Shape of one sample."""
+        return self.manifest.sample.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Dtype of samples."""
+        return self.manifest.sample.dtype
+
+    @property
+    def latent_shape(self) -> tuple[int, ...]:
+        """Shape of one sample's latents."""
+        return self.manifest.latent.shape
+
+    @property
+    def batch_samples(self) -> int:
+        """Samples per run of a network: few enough to stay in a CPU's cache."""
+        elements = int(np.prod(self.sample_shape))
+        return max(1, min(_MAX_BATCH, _BATCH_ELEMENTS // elements))
+
+    def encode(self, batch: ArrayLike, step: float = 1.0) -> NDArray[Any]:
+        """Integer latents `(n, *latent_shape)` of samples `(n, *sample_shape)`.
+
+        Raises:
+            InvalidInput: wrong dtype or shape, or values that are not finite.
+        """
+        samples = self._checked(batch)
+        check_finite(samples)
+        return self._in_batches(
+            self.encoder, samples, step, self.latent_shape, self.manifest.latent.dtype
+        )
+
+    def decode(self, latents: ArrayLike, step: float = 1.0) -> NDArray[Any]:
+        """Samples `(n, *sample_shape)`, in the samples' dtype, of latents `(n, *latent_shape)`.
+
+        Raises:
+            InvalidInput: wrong dtype or shape.
+        """
+        return finish(self.reconstruct(latents, step), self.dtype)
+
+    def reconstruct(self, latents: ArrayLike, step: float = 1.0) -> NDArray[Any]:
+        """What the decoder returns for latents: floats in physical units, not yet rounded."""
+        values = np.asarray(latents)
+        expected = self.manifest.latent
+        if values.dtype != expected.dtype or values.shape[1:] != expected.shape:
+            raise InvalidInput(
+                f"latents must be {expected.dtype} of shape (n, {_dims(expected.shape)}), "
+                f"got {values.dtype} of shape {values.shape}"
+            )
+        return self._in_batches(
+            self.decoder, values, step, self.sample_shape, self.manifest.sample.working_dtype
+        )
+
+    def features(self, batch: ArrayLike, step: float = 1.0) -> NDArray[np.float32]:
+        """Float32 latents `(n, *latent_shape)`, equal to what a store returns for the samples."""
+        return self.manifest.latent.dequantise(self.encode(batch, step), step)
+
+    @property
+    def encoder(self) -> Network:
+        """The encoder on this codec's device: raw samples in, integer latents out."""
+        return self._network(ENCODER)
+
+    @property
+    def decoder(self) -> Network:
+        """The decoder on this codec's device: integer latents in, unfinished floats out."""
+        return self._network(DECODER)
+
+    def _network(self, role: str) -> Network:
+        with self._lock:
+            if role not in self._networks:
+                content = self.files.role(role)
+                self._networks[role] = Network(content, self.device, self._threads)
+            return self._networks[role]
+
+    def _checked(self, batch: ArrayLike) -> NDArray[Any]:
+        samples = np.ascontiguousarray(batch)
+        if samples.dtype != self.dtype or samples.shape[1:] != self.sample_shape:
+            raise InvalidInput(
+                f"this codec takes {self.dtype} samples of shape (n, {_dims(self.sample_shape)}), "
+                f"got {samples.dtype} of shape {samples.shape}"
+            )
+        return samples
+
+    def _in_batches(
+        self,
+        network: Callable[[NDArray[Any], NDArray[np.float32]], NDArray[Any]],
+        values: NDArray[Any],
+        step: float,
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+    ) -> NDArray[Any]:
+        result = np.empty((len(values), *shape), dtype)
+        scale = np.array([step], np.float32)
+        for start, stop in batches(len(values), self.batch_samples):
+            result[start:stop] = network(values[start:stop], scale)
+        return result
+
+
+def batches(count: int, size: int) -> Iterator[tuple[int, int]]:
+    """Cut `count` rows into runs of `size`; the last may be short."""
+    for start in range(0, count, size):
+        yield start, min(start + size, count)
+
+
+def check_finite(samples: NDArray[Any], first_row: int = 0) -> None:
+    """Refuse NaN and Inf, which a network would silently turn into ordinary latents.
+
+    Raises:
+        InvalidInput: names the first offending index, counting rows from `first_row`.
+    """
+    if samples.dtype.kind != "f" or np.isfinite(samples).all():
+        return
+    index = tuple(int(i) for i in np.argwhere(~np.isfinite(samples))[0])
+    raise InvalidInput(
+        f"sample {first_row + index[0]} holds {samples[index]} at index "
+        f"{(first_row + index[0], *index[1:])}; replace or mask such values first"
+    )
+
+
+def _dims(shape: tuple[int, ...]) -> str:
+    return ", ".join(str(size) for size in shape)

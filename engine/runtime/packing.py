@@ -1,0 +1,118 @@
+"""Make a codec of two bare float networks: calibrate, wrap, measure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import ModelProto
+
+from engine.codec.files import DECODER, ENCODER, CodecFiles, file_entry
+from engine.codec.graph import build_decoder, build_encoder, input_shape, output_shape, parse_network
+from engine.codec.manifest import Bits, LatentFormat, Manifest
+from engine.codec.sample_format import SampleFormat
+from engine.errors import InvalidInput
+from engine.quality import peak_value, psnr_db
+from engine.runtime.calibration import calibrate_latents
+from engine.runtime.codec import Codec
+from engine.runtime.session import run_bare_session
+
+MEASURED_SAMPLES = 1024
+
+
+def pack_networks(
+    encoder: bytes,
+    decoder: bytes,
+    sample: SampleFormat,
+    calibration: NDArray[Any],
+    bits: Bits,
+    training: Mapping[str, Any],
+    extra: Mapping[str, tuple[str, bytes]] | None = None,
+) -> CodecFiles:
+    """Wrap bare networks into a codec whose scales fit the `calibration` samples `(n, *shape)`.
+
+    `extra` maps names of further files to their role and content.
+
+    Raises:
+        InvalidInput: the networks don't fit the samples or each other.
+    """
+    networks = [parse_network(content, role) for role, content in ((ENCODER, encoder), (DECODER, decoder))]
+    batch = max(1, min(256, 200_000 // math.prod(sample.shape)))
+    latent = calibrate_latents(run_bare_session(encoder), calibration, sample, bits, batch)
+    _check_shapes(networks[1], sample, latent)
+    _check_decoder(decoder, sample, latent)
+    files = {
+        "encoder.onnx": (ENCODER, build_encoder(networks[0], sample, latent)),
+        "decoder.onnx": (DECODER, build_decoder(networks[1], sample, latent)),
+        **(extra or {}),
+    }
+    contents = {name: content for name, (_, content) in files.items()}
+    entries = tuple(file_entry(name, role, content) for name, (role, content) in files.items())
+    bare = CodecFiles(Manifest(sample, latent, entries, {}, training), contents)
+    measured = _measure(Codec(bare, "cpu"), calibration)
+    return CodecFiles(Manifest(sample, latent, entries, measured, training), contents)
+
+
+def matching_view(
+    declared: tuple[int | None, ...], shape: tuple[int, ...]
+) -> tuple[tuple[int, ...], bool]:
+    """How a network that declares `declared` sees samples of `shape`: network shape, channels last.
+
+    Raises:
+        InvalidInput: neither as they are, nor with an axis of one channel, nor with the channels
+            moved to the front, nor flattened.
+    """
+    views = [(shape, False), ((1, *shape), False)]
+    if len(shape) > 1:
+        views += [((shape[-1], *shape[:-1]), True), ((math.prod(shape),), False)]
+    for view, channels_last in views:
+        if len(view) == len(declared) and all(
+            size in (None, found) for size, found in zip(declared, view, strict=True)
+        ):
+            return view, channels_last
+    raise InvalidInput(
+        f"the encoder takes samples of shape {_free(declared)}, the data has samples of {shape}"
+    )
+
+
+def _check_shapes(decoder: ModelProto, sample: SampleFormat, latent: LatentFormat) -> None:
+    for declared, expected, what in (
+        (input_shape(decoder), latent.shape, "takes latents"),
+        (output_shape(decoder), sample.network_shape, "returns samples"),
+    ):
+        fits = len(declared) == len(expected) and all(
+            size in (None, found) for size, found in zip(declared, expected, strict=True)
+        )
+        if not fits:
+            raise InvalidInput(
+                f"the decoder {what} of shape {_free(declared)}, the encoder's are {expected}"
+            )
+
+
+def _check_decoder(decoder: bytes, sample: SampleFormat, latent: LatentFormat) -> None:
+    found = run_bare_session(decoder)(np.zeros((2, *latent.shape), np.float32)).shape
+    if found != (2, *sample.network_shape):
+        raise InvalidInput(
+            f"the decoder returns {found} for two samples, expected {(2, *sample.network_shape)}"
+        )
+
+
+def _measure(codec: Codec, calibration: NDArray[Any]) -> dict[str, Any]:
+    samples = calibration[:: max(1, len(calibration) // MEASURED_SAMPLES)]
+    latents = codec.encode(samples)
+    errors = codec.decode(latents).astype(np.float64) - samples.astype(np.float64)
+    low, high = codec.manifest.sample.data_range
+    psnr = psnr_db(float(np.mean(errors**2)), peak_value(codec.dtype, low, high))
+    return {
+        "samples": len(samples),
+        "psnr_db": round(psnr, 2) if math.isfinite(psnr) else None,
+        "saturated": int(np.sum(np.abs(latents) == codec.manifest.latent.limit)),
+        "latents": int(latents.size),
+    }
+
+
+def _free(shape: tuple[int | None, ...]) -> str:
+    return "(" + ", ".join("any" if size is None else str(size) for size in shape) + ")"

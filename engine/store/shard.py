@@ -1,0 +1,111 @@
+"""Shard objects as bytes: what Zarr's `sharding_indexed` codec defines, written and read by us.
+
+An object is its encoded chunks one after the other and, last, an index of one little-endian
+(offset, length) pair of uint64 per chunk, closed by a crc32c. A chunk is
+`transpose` (sample axis last) -> `bytes` (little-endian) -> `zstd` level 1 -> `crc32c`.
+Zarr specs: https://zarr-specs.readthedocs.io/en/latest/v3/codecs/sharding-indexed/
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import google_crc32c
+import numpy as np
+from numcodecs import zstd
+from numpy.typing import NDArray
+
+from engine.errors import CorruptStore
+
+ZSTD_LEVEL = 1
+CRC_BYTES = 4
+_ABSENT = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
+
+
+@dataclass(frozen=True)
+class ShardObject:
+    """One encoded shard: the object's bytes, and the checksums that the ledger keeps."""
+
+    content: bytes
+    chunk_crc32c: NDArray[np.uint32]
+    index_crc32c: int
+
+
+def encode_shard(
+    rows: NDArray[Any], chunk_samples: int, chunks_per_shard: int, fill_value: int
+) -> ShardObject:
+    """Encode the rows `(n, ...)` of one shard; a last short chunk is padded with `fill_value`.
+
+    Chunks after the last row are absent, as Zarr has it; their checksum is 0.
+    """
+    index = np.full((chunks_per_shard, 2), _ABSENT, "<u8")
+    checksums = np.zeros(chunks_per_shard, np.uint32)
+    encoded: list[bytes] = []
+    offset = 0
+    for chunk, start in enumerate(range(0, len(rows), chunk_samples)):
+        part = rows[start : start + chunk_samples]
+        if len(part) < chunk_samples:
+            padded = np.full((chunk_samples, *rows.shape[1:]), fill_value, rows.dtype)
+            padded[: len(part)] = part
+            part = padded
+        content = encode_chunk(part)
+        index[chunk] = offset, len(content)
+        checksums[chunk] = int.from_bytes(content[-CRC_BYTES:], "little")
+        encoded.append(content)
+        offset += len(content)
+    table = index.tobytes()
+    index_crc32c = google_crc32c.value(table)
+    closing = index_crc32c.to_bytes(CRC_BYTES, "little")
+    return ShardObject(b"".join([*encoded, table, closing]), checksums, index_crc32c)
+
+
+def encode_chunk(rows: NDArray[Any]) -> bytes:
+    """Encode one full chunk `(chunk_samples, ...)`, channel-major."""
+    order = (*range(1, rows.ndim), 0)
+    values = np.ascontiguousarray(rows.transpose(order), rows.dtype.newbyteorder("<"))
+    content: bytes = zstd.compress(values, ZSTD_LEVEL)
+    return content + google_crc32c.value(content).to_bytes(CRC_BYTES, "little")
+
+
+def decode_chunk(
+    content: bytes, shape: tuple[int, ...], dtype: np.dtype[Any], where: str
+) -> NDArray[Any]:
+    """Decode one chunk to `shape` = `(chunk_samples, ...)`.
+
+    Raises:
+        CorruptStore: the bytes are damaged; `where` names them.
+    """
+    body, closing = content[:-CRC_BYTES], content[-CRC_BYTES:]
+    if google_crc32c.value(body) != int.from_bytes(closing, "little"):
+        raise CorruptStore(f"{where} is damaged (its checksum is wrong)")
+    transposed = np.empty((*shape[1:], shape[0]), dtype.newbyteorder("<"))
+    try:
+        zstd.decompress(body, transposed)
+    except (RuntimeError, ValueError) as error:
+        raise CorruptStore(f"{where} is damaged ({error})") from None
+    return transposed.transpose(transposed.ndim - 1, *range(transposed.ndim - 1))
+
+
+def index_size_bytes(chunks_per_shard: int) -> int:
+    """Bytes of the index at the end of a shard object."""
+    return chunks_per_shard * 16 + CRC_BYTES
+
+
+def decode_index(content: bytes, where: str) -> NDArray[np.uint64]:
+    """Offsets and lengths `(chunks_per_shard, 2)` from the bytes of an index.
+
+    Raises:
+        CorruptStore: the checksum is wrong.
+    """
+    table, closing = content[:-CRC_BYTES], content[-CRC_BYTES:]
+    if google_crc32c.value(table) != int.from_bytes(closing, "little"):
+        raise CorruptStore(f"{where}: the shard index is damaged (its checksum is wrong)")
+    return np.frombuffer(table, "<u8").reshape(-1, 2)
+
+
+def max_chunk_bytes(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
+    """More bytes than zstd and the checksum can make of a chunk of `shape`."""
+    raw = math.prod(shape) * dtype.itemsize
+    return raw + raw // 128 + 1024

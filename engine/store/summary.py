@@ -1,0 +1,65 @@
+"""What a store holds and costs, from its ledger and its objects."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from engine.quality import peak_value, psnr_db
+from engine.store.contents import StoreContents
+
+
+@dataclass(frozen=True)
+class StoreSummary:
+    """Sizes and quality of a store; errors are in the samples' units.
+
+    `stored_bytes` counts every object: latents, decoder, encoder, quality, sidecars, metadata and
+    ledger. `psnr_db` is that of the mean squared error over all samples, `worst_psnr_db` that of
+    the worst sample; the peak is the dtype's range for uint8 and uint16, else that of the data.
+    """
+
+    samples: int
+    sample_shape: tuple[int, ...]
+    dtype: str
+    raw_bytes: int
+    stored_bytes: int
+    latent_bytes: int
+    codec_bytes: int
+    psnr_db: float
+    worst_psnr_db: float
+    max_abs_error: float
+    data_min: float
+    data_max: float
+    saturated_fraction: float
+
+    @property
+    def ratio(self) -> float:
+        """Raw bytes for each stored byte, everything counted."""
+        return self.raw_bytes / self.stored_bytes
+
+
+def summarise(contents: StoreContents) -> StoreSummary:
+    """Sum up a sealed store."""
+    sample = contents.codec_files.manifest.sample
+    latent = contents.codec_files.manifest.latent
+    ledger, samples = contents.ledger, contents.part.samples
+    data_min, data_max = float(ledger["data_min"].min()), float(ledger["data_max"].max())
+    peak = peak_value(sample.dtype, data_min, data_max)
+    mean_squared_error = float(ledger["sum_squared_error"].sum()) / (samples * math.prod(sample.shape))
+    return StoreSummary(
+        samples=samples,
+        sample_shape=sample.shape,
+        dtype=sample.dtype.name,
+        raw_bytes=samples * sample.size_bytes,
+        stored_bytes=contents.objects.size_bytes(),
+        latent_bytes=int(ledger["size_bytes_0"].sum()),
+        codec_bytes=sum(
+            size for key, (size, _) in contents.head.objects.items() if key.startswith("codecs/")
+        ),
+        psnr_db=psnr_db(mean_squared_error, peak),
+        worst_psnr_db=psnr_db(float(ledger["worst_mse"].max()), peak),
+        max_abs_error=float(ledger["max_abs_error"].max()),
+        data_min=data_min,
+        data_max=data_max,
+        saturated_fraction=int(ledger["saturated"].sum()) / (samples * math.prod(latent.shape)),
+    )

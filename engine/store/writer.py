@@ -1,0 +1,200 @@
+"""Writes a store: one shard, one writer, one commit; killed anywhere, it goes on."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.errors import CorruptStore, IncompatibleStore, InvalidInput
+from engine.store.arrays import METADATA, bytes_metadata, group_metadata, group_paths
+from engine.store.head import WRITING, Head
+from engine.store.ledger import LATENTS_ONLY, make_record, parse_record, record_dtype
+from engine.store.objects import LocalObjects
+from engine.store.plan import LEDGER, PART, VARIABLE, StorePlan
+from engine.store.shard import encode_chunk, encode_shard
+
+COMMITS = f"{PART}/commits"
+LEDGER_CHUNK_RECORDS = 4096
+CODEC_CHUNK_BYTES = 4 * 1024 * 1024
+
+
+class StoreWriter:
+    """A store being written; `create` or `resume` one, `commit` each shard, then `seal`."""
+
+    def __init__(self, objects: LocalObjects, plan: StorePlan, head: Head) -> None:
+        """Use `create` or `resume`."""
+        self._objects = objects
+        self._plan = plan
+        self._record = record_dtype(plan.arrays)
+        self.head = head
+
+    @classmethod
+    def create(cls, objects: LocalObjects, plan: StorePlan) -> StoreWriter:
+        """Write the codec and the metadata between two heads that say `writing`.
+
+        The first makes the folder a store that can be gone on with, the second lists what was
+        written; a store killed in between is created again.
+        """
+        head = Head(
+            store_id=plan.store_id,
+            state=WRITING,
+            generation=0,
+            codec=plan.codec.digest,
+            variables={VARIABLE: (plan.part,)},
+            fingerprint=plan.fingerprint,
+            objects={},
+        )
+        objects.put(METADATA, head.to_metadata())
+        written = _put_all(objects, _codec_objects(plan) | _metadata_objects(plan))
+        head = dataclasses.replace(head, objects=written)
+        objects.put(METADATA, head.to_metadata())
+        return cls(objects, plan, head)
+
+    @classmethod
+    def resume(cls, objects: LocalObjects, plan: StorePlan) -> StoreWriter:
+        """Go on with a store that the same job began.
+
+        Raises:
+            IncompatibleStore: another codec, other data or other options began it.
+        """
+        head = Head.from_metadata(objects.get(METADATA))
+        differing = [
+            name
+            for name, value in plan.fingerprint.items()
+            if head.fingerprint.get(name) != value
+        ]
+        if differing:
+            raise IncompatibleStore(
+                f"{objects}: was begun by another job (different: {', '.join(differing)}); "
+                f"pass --overwrite to write it anew, or choose another path"
+            )
+        objects.sweep()
+        return cls(objects, plan, head) if head.objects else cls.create(objects, plan)
+
+    @property
+    def is_sealed(self) -> bool:
+        """Whether every shard was committed and the head says so."""
+        return self.head.state != WRITING
+
+    def commit(self, shard: int, rows: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> None:
+        """Write the objects of a shard, then its ledger record; only that makes it count.
+
+        Args:
+            shard: which shard.
+            rows: the rows `(n, ...)` of every array of the plan, by the array's name.
+            facts: fields of the ledger record that describe the samples.
+        """
+        start, stop = self._plan.grid.shard_rows(shard)
+        values = {
+            "mode": LATENTS_ONLY,
+            "store_id": np.frombuffer(bytes.fromhex(self.head.store_id), np.uint8),
+            "shard": shard,
+            "row_start": start,
+            "row_stop": stop,
+            **facts,
+        }
+        for position, array in enumerate(self._plan.arrays):
+            grid = array.grid
+            made = encode_shard(
+                rows[array.name], grid.chunk_samples, grid.chunks_per_shard, array.fill_value
+            )
+            self._objects.put(f"{PART}/{array.key(shard)}", made.content)
+            values |= {
+                f"size_bytes_{position}": len(made.content),
+                f"sha256_{position}": np.frombuffer(hashlib.sha256(made.content).digest(), np.uint8),
+                f"index_crc32c_{position}": made.index_crc32c,
+                f"chunk_crc32c_{position}": made.chunk_crc32c,
+            }
+        self._objects.put(f"{COMMITS}/c/{shard}", make_record(self._record, values))
+
+    def committed(self) -> dict[int, np.void]:
+        """Ledger records of the committed shards; a torn or foreign record doesn't count."""
+        if self.is_sealed:
+            return {}
+        records = {}
+        for shard in range(self._plan.grid.shard_count):
+            if (self._objects.folder / f"{COMMITS}/c/{shard}").exists():
+                content = self._objects.get(f"{COMMITS}/c/{shard}")
+                try:
+                    records[shard] = self._parse(content, shard)
+                except CorruptStore:
+                    continue
+        return records
+
+    def seal(self) -> None:
+        """Compact the ledger and put the head that makes the store complete.
+
+        Raises:
+            InvalidInput: shards are missing.
+        """
+        records = self.committed()
+        if len(records) != self._plan.grid.shard_count:
+            raise InvalidInput(f"{len(records)} of {self._plan.grid.shard_count} shards are written")
+        ledger = b"".join(records[shard].tobytes() for shard in sorted(records))
+        kept = {key: entry for key, entry in self.head.objects.items() if not _is_commit(key)}
+        self.head = self.head.sealed(kept | _put_all(self._objects, _ledger_objects(ledger, self._record)))
+        self._objects.put(METADATA, self.head.to_metadata())
+        self.finish()
+
+    def finish(self) -> None:
+        """Remove what a sealed store no longer needs."""
+        self._objects.remove(COMMITS)
+
+    def _parse(self, content: bytes, shard: int) -> np.void:
+        return parse_record(content, self._record, bytes.fromhex(self.head.store_id), shard)
+
+
+def any_commit(objects: LocalObjects) -> bool:
+    """Whether a store being written has a shard that counts."""
+    return any((objects.folder / COMMITS / "c").glob("[0-9]*"))
+
+
+def _metadata_objects(plan: StorePlan) -> dict[str, bytes]:
+    arrays = {f"{PART}/{array.name}": array.metadata() for array in plan.arrays}
+    size = record_dtype(plan.arrays).itemsize
+    arrays[COMMITS] = bytes_metadata(size * plan.grid.shard_count, size, compressed=False)
+    groups = {name: group_metadata({}) for name in group_paths(list(arrays))}
+    groups[VARIABLE] = group_metadata(plan.variable_attributes)
+    return {f"{name}/{METADATA}": content for name, content in (groups | arrays).items()}
+
+
+def _codec_objects(plan: StorePlan) -> dict[str, bytes]:
+    folder = f"codecs/{plan.codec.digest}"
+    objects = {f"{name}/{METADATA}": group_metadata({}) for name in ("codecs", folder)}
+    for name, content in plan.codec_contents.items():
+        objects |= _bytes_array(f"{folder}/{name}", content, CODEC_CHUNK_BYTES)
+    return objects
+
+
+def _ledger_objects(ledger: bytes, record: np.dtype[Any]) -> dict[str, bytes]:
+    return _bytes_array(f"{PART}/{LEDGER}", ledger, LEDGER_CHUNK_RECORDS * record.itemsize)
+
+
+def _bytes_array(name: str, content: bytes, chunk_bytes: int) -> dict[str, bytes]:
+    """The objects of a uint8 array that holds `content`, in chunks of at most `chunk_bytes`."""
+    chunk_bytes = min(chunk_bytes, len(content))
+    objects = {f"{name}/{METADATA}": bytes_metadata(len(content), chunk_bytes, compressed=True)}
+    for chunk, start in enumerate(range(0, len(content), chunk_bytes)):
+        part = content[start : start + chunk_bytes].ljust(chunk_bytes, b"\0")
+        objects[f"{name}/c/{chunk}"] = encode_chunk(np.frombuffer(part, np.uint8))
+    return objects
+
+
+def _put_all(
+    objects: LocalObjects, contents: Mapping[str, bytes]
+) -> dict[str, tuple[int, str]]:
+    for key, content in contents.items():
+        objects.put(key, content)
+    return {
+        key: (len(content), hashlib.sha256(content).hexdigest())
+        for key, content in contents.items()
+    }
+
+
+def _is_commit(key: str) -> bool:
+    return key.startswith(f"{COMMITS}/")
