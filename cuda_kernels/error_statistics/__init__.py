@@ -1,0 +1,1 @@
+"""Per-sample error statistics of a reconstruction against the raw samples."""
