@@ -1,9 +1,9 @@
 """Compress datasets into latent stores: a trained autoencoder over chunked Zarr v3.
 
-    codec = engine.train(data, "digits.codec", arch="conv")
-    report = engine.compress(data, "digits.zarr", codec)
-    store = engine.open("digits.zarr")
-    store[7]
+codec = engine.train(data, "digits.codec", arch="conv")
+report = engine.compress(data, "digits.zarr", codec)
+store = engine.open("digits.zarr")
+store[7]
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from engine.jobs.train import train
     from engine.reading.decode import decode
     from engine.reading.store import Store
-    from engine.reading.store import Store as open  # noqa: A004
+    from engine.reading.store import Store as open
     from engine.reading.verify import Verification, verify
     from engine.runtime.codec import Codec
 

@@ -51,8 +51,8 @@ def write_array(
         try:
             write(folder / target.name, blocks, shape, dtype)
             if target.is_dir():
-                os.replace(target, folder / "replaced")
-            os.replace(folder / target.name, target)
+                target.replace(folder / "replaced")
+            (folder / target.name).replace(target)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
     except OSError as error:

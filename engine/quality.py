@@ -34,9 +34,11 @@ def error_levels(unit: float) -> NDArray[np.float64]:
 
 def encode_errors(values: ArrayLike, levels: NDArray[np.float64]) -> NDArray[np.uint8]:
     """Codes of the smallest levels that are not below `values`; NaN becomes infinity."""
-    return np.searchsorted(levels, np.asarray(values, np.float64), side="left").clip(
-        0, 255
-    ).astype(np.uint8)
+    return (
+        np.searchsorted(levels, np.asarray(values, np.float64), side="left")
+        .clip(0, 255)
+        .astype(np.uint8)
+    )
 
 
 def decode_errors(codes: ArrayLike, levels: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -44,7 +46,8 @@ def decode_errors(codes: ArrayLike, levels: NDArray[np.float64]) -> NDArray[np.f
     rounded = levels.astype(np.float32)
     short = rounded.astype(np.float64) < levels
     rounded[short] = np.nextafter(rounded[short], np.float32(np.inf))
-    return rounded[np.asarray(codes)]
+    decoded: NDArray[np.float32] = rounded[np.asarray(codes)]
+    return decoded
 
 
 def peak_value(dtype: DTypeLike, data_min: float, data_max: float) -> float:

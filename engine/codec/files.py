@@ -101,8 +101,8 @@ class CodecFiles:
             try:
                 self._write_into(made)
                 if target.exists():
-                    os.replace(target, made / "replaced")
-                os.replace(made / "codec", target)
+                    target.replace(made / "replaced")
+                (made / "codec").replace(target)
             finally:
                 shutil.rmtree(made, ignore_errors=True)
         except OSError as error:

@@ -141,7 +141,9 @@ class _Fragment:
     def affine(self, op: str, value: str, operand: float, dtype: np.dtype[Any]) -> str:
         neutral = 1.0 if op == "Mul" else 0.0
         return (
-            value if operand == neutral else self.node(op, value, self.constant(dtype.type(operand)))
+            value
+            if operand == neutral
+            else self.node(op, value, self.constant(dtype.type(operand)))
         )
 
     def cast_float32(self, value: str, dtype: np.dtype[Any]) -> str:
@@ -230,4 +232,6 @@ def _onnx_dtype(dtype: np.dtype[Any]) -> int:
 
 
 def _opset(model: ModelProto) -> int:
-    return next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
+    return next(
+        (entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0
+    )

@@ -148,9 +148,15 @@ class Manifest:
 def _sample_format(values: dict[str, Any]) -> SampleFormat:
     lists = ("shape", "network_shape", "data_range", "network_range")
     return SampleFormat(
-        **(values | {key: tuple(values[key]) for key in lists} | {"dtype": np.dtype(values["dtype"])})
+        **(
+            values
+            | {key: tuple(values[key]) for key in lists}
+            | {"dtype": np.dtype(values["dtype"])}
+        )
     )
 
 
 def _latent_format(values: dict[str, Any]) -> LatentFormat:
-    return LatentFormat(**(values | {key: tuple(values[key]) for key in ("shape", "scale", "offset")}))
+    return LatentFormat(
+        **(values | {key: tuple(values[key]) for key in ("shape", "scale", "offset")})
+    )

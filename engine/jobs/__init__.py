@@ -1,0 +1,1 @@
+"""Bulk work: train, pack, compress, encode."""

@@ -40,7 +40,8 @@ _CUDA_WORKERS = 2
 class CompressionReport(StoreSummary):
     """A store's summary, and how the job that wrote it went.
 
-    `samples_per_s` counts what this run wrote; `zstd_ratio` is what zstd alone reaches on the raw
+    `elapsed_s` is the time from the first read to the sealed store, `samples_written` what this run
+    added. `zstd_ratio` is what zstd alone reaches on the raw
     samples, losslessly, measured on at most 4 MiB of them.
     """
 
@@ -105,30 +106,29 @@ def compress(
         IncompatibleStore: another job's store lies at `store`.
         StorageError: the file system refused; what is committed stays, run again to go on.
     """
-    began = time.perf_counter()
     running = (codec if isinstance(codec, Codec) else Codec.load(codec, device)).on(device)
+    if not step > 0:
+        raise InvalidInput(f"step must be positive, got {step}")
     with open_source(data, key=key) as source:
         check_fit(source, running)
         carried = open_sidecars(sidecars, len(source))
-        if not step > 0:
-            raise InvalidInput(f"step must be positive, got {step}")
         plan = _plan(source, running, carried, step, chunk_samples, shard_samples, keep_encoder)
-        objects = LocalObjects(store)
-        with _writer(objects, plan, overwrite=overwrite) as writer:
-            written = 0
+        encoder = open_measured_encoder(running, step)
+        counter = _Counter(len(source), progress)
+        began = time.perf_counter()
+        written = 0
+        with _writer(LocalObjects(store), plan, overwrite=overwrite) as writer:
             if not writer.is_sealed:
-                counter = _Counter(len(source), progress)
-                encoder = open_measured_encoder(running, step)
                 size = batch or running.batch_samples
                 task = ShardTask(plan, source, carried, encoder, writer, size, counter)
                 written = _run(task, counter, _workers(running, threads))
                 writer.seal()
+        elapsed_s = time.perf_counter() - began
         zstd_ratio = _zstd_ratio(source)
-    summary = summarise(StoreContents(store))
     return CompressionReport(
-        **dataclasses.asdict(summary),
-        device=running.device,
-        elapsed_s=time.perf_counter() - began,
+        **dataclasses.asdict(summarise(StoreContents(store))),
+        device=encoder.description,
+        elapsed_s=elapsed_s,
         samples_written=written,
         zstd_ratio=zstd_ratio,
     )

@@ -15,6 +15,6 @@ def check_fit(source: Source, codec: Codec) -> None:
     """
     if source.dtype != codec.dtype or source.sample_shape != codec.sample_shape:
         raise InvalidInput(
-            f"{source.name}: holds {source.dtype} samples of shape {source.sample_shape}, the codec "
-            f"takes {codec.dtype} of shape {codec.sample_shape}; train a codec on this data"
+            f"{source.name}: holds {source.dtype} samples of shape {source.sample_shape}, "
+            f"the codec takes {codec.dtype} of shape {codec.sample_shape}; train one on this data"
         )

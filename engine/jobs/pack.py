@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -42,7 +41,7 @@ def pack(
         path: folder of the codec.
         calibrate: samples like those to compress; fits the latents' scales and the data's range.
         key: which array of an `.npz` file or Zarr group `calibrate` is.
-        bits: width of a latent, 8 or 16; a model that was not trained for 8 keeps its quality at 16.
+        bits: width of a latent; a model that was not trained for 8 keeps its quality at 16.
         input_range: what the networks expect the data's range to be mapped onto, such as
             `(0, 1)` or `(-1, 1)`; without it they see the values as they are.
         channels: where samples keep their channels, for torch modules (they get channels first).

@@ -16,7 +16,8 @@ from engine.errors import EngineError
 from engine.jobs.sidecars import Sidecar
 from engine.quality import encode_errors, error_levels
 from engine.runtime.codec import batches, check_finite
-from engine.runtime.measured_encoding import MeasuredBatch, MeasuredEncoder
+from engine.runtime.measured_batch import MeasuredBatch
+from engine.runtime.measured_encoding import MeasuredEncoder
 from engine.sources import Source
 from engine.store.plan import LATENTS, QUALITY, SIDECARS, StorePlan
 from engine.store.writer import StoreWriter
@@ -87,7 +88,7 @@ class _ShardFacts:
         self._max_abs_error = self._worst_mse = self._sum_squared_error = 0.0
 
     def add(self, samples: NDArray[Any], measured: MeasuredBatch, mse: NDArray[np.float64]) -> None:
-        self._digest.update(samples)
+        self._digest.update(samples.data)
         low, high = self._range
         self._range = min(low, float(samples.min())), max(high, float(samples.max()))
         self._max_abs_error = max(self._max_abs_error, float(measured.max_abs_error.max()))

@@ -30,7 +30,9 @@ class Sidecar:
         return _utf8(rows, self.format.item_shape[-1]) if rows.dtype.kind in "US" else rows
 
 
-def open_sidecars(sidecars: Mapping[str, Any] | Sequence[Any] | None, samples: int) -> dict[str, Sidecar]:
+def open_sidecars(
+    sidecars: Mapping[str, Any] | Sequence[Any] | None, samples: int
+) -> dict[str, Sidecar]:
     """Open arrays by name; those of a list of paths are named after their files.
 
     Raises:

@@ -1,0 +1,1 @@
+"""Stores on demand: index, decode, verify."""

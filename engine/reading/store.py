@@ -46,7 +46,8 @@ class Store:
     @property
     def dtype(self) -> np.dtype[Any]:
         """Dtype of the samples."""
-        return np.dtype(self.contents.attributes["dtype"])
+        dtype: np.dtype[Any] = np.dtype(self.contents.attributes["dtype"])
+        return dtype
 
     @property
     def ndim(self) -> int:
@@ -175,4 +176,6 @@ class Store:
         values = np.asarray(array[:])
         if array.attrs.get("encoding") != "utf-8":
             return values
-        return np.char.decode(np.ascontiguousarray(values).view(f"S{values.shape[-1]}")[..., 0], "utf-8")
+        return np.char.decode(
+            np.ascontiguousarray(values).view(f"S{values.shape[-1]}")[..., 0], "utf-8"
+        )

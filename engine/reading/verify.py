@@ -107,8 +107,9 @@ def _compared(store: Store, source: Source) -> Iterator[tuple[list[str], int]]:
             problem = _compare_shard(store, source, shard, start, stop)
         except EngineError as error:
             problem = str(error)
-        yield ([f"shard {shard} (samples {start} to {stop - 1}): {problem}"] if problem else []), (
-            stop - start
+        yield (
+            ([f"shard {shard} (samples {start} to {stop - 1}): {problem}"] if problem else []),
+            (stop - start),
         )
 
 
@@ -120,7 +121,7 @@ def _compare_shard(store: Store, source: Source, shard: int, start: int, stop: i
     worse = 0
     for first, last in batches(stop - start, store.codec.batch_samples):
         samples = source.read(start + first, start + last)
-        digest.update(samples)
+        digest.update(samples.data)
         rows = np.arange(start + first, start + last)
         decoded = store.codec.reconstruct(store.read_integer_latents(rows), store.step)
         errors = np.empty((2, len(samples)))

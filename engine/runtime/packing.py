@@ -11,7 +11,13 @@ from numpy.typing import NDArray
 from onnx import ModelProto
 
 from engine.codec.files import DECODER, ENCODER, CodecFiles, file_entry
-from engine.codec.graph import build_decoder, build_encoder, input_shape, output_shape, parse_network
+from engine.codec.graph import (
+    build_decoder,
+    build_encoder,
+    input_shape,
+    output_shape,
+    parse_network,
+)
 from engine.codec.manifest import Bits, LatentFormat, Manifest
 from engine.codec.sample_format import SampleFormat
 from engine.errors import InvalidInput
@@ -39,7 +45,9 @@ def pack_networks(
     Raises:
         InvalidInput: the networks don't fit the samples or each other.
     """
-    networks = [parse_network(content, role) for role, content in ((ENCODER, encoder), (DECODER, decoder))]
+    networks = [
+        parse_network(content, role) for role, content in ((ENCODER, encoder), (DECODER, decoder))
+    ]
     batch = max(1, min(256, 200_000 // math.prod(sample.shape)))
     latent = calibrate_latents(run_bare_session(encoder), calibration, sample, bits, batch)
     _check_shapes(networks[1], sample, latent)

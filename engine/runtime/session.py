@@ -33,6 +33,7 @@ class Network:
         self.device = device
         self.session = _open_session(content, device, threads)
         self.input_name = next(i.name for i in self.session.get_inputs() if i.name != "step")
+        self.output_name = self.session.get_outputs()[0].name
 
     def __call__(self, batch: NDArray[Any], step: NDArray[np.float32]) -> NDArray[Any]:
         """Run the graph; arrays go in and come out on the host."""
@@ -57,7 +58,9 @@ def probe_cuda_session() -> str | None:
     from onnx import TensorProto, helper
 
     value = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in "xy"]
-    graph = helper.make_graph([helper.make_node("Neg", ["x"], ["y"])], "probe", value[:1], value[1:])
+    graph = helper.make_graph(
+        [helper.make_node("Neg", ["x"], ["y"])], "probe", value[:1], value[1:]
+    )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
     try:
         _open_session(model.SerializeToString(), "cuda", 0)

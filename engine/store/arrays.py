@@ -80,7 +80,9 @@ def group_metadata(attributes: Mapping[str, Any]) -> bytes:
 
 def group_paths(names: Sequence[str]) -> list[str]:
     """The groups that lie above the nodes `names`, the root excepted."""
-    above = {"/".join(name.split("/")[:end]) for name in names for end in range(1, name.count("/") + 1)}
+    above = {
+        "/".join(name.split("/")[:end]) for name in names for end in range(1, name.count("/") + 1)
+    }
     return sorted(above)
 
 

@@ -79,9 +79,7 @@ def parse_record(content: bytes, dtype: np.dtype[Any], store_id: bytes, shard: i
     return record
 
 
-def parse_records(
-    content: bytes, dtype: np.dtype[Any], store_id: bytes
-) -> NDArray[Any]:
+def parse_records(content: bytes, dtype: np.dtype[Any], store_id: bytes) -> NDArray[Any]:
     """Read a whole compacted ledger, one record a shard.
 
     Raises:

@@ -73,7 +73,7 @@ class LocalObjects:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(partial, path)
+            partial.replace(path)
             _sync_folder(path.parent)
         except OSError as error:
             with contextlib.suppress(OSError):

@@ -83,9 +83,7 @@ class StorePlan:
         quality = {"columns": list(QUALITY_COLUMNS), "unit": self.quality_unit}
         return (
             ShardedArray(LATENTS, self.grid, latent.shape, latent.dtype, latent.fill_value),
-            ShardedArray(
-                QUALITY, whole, (len(QUALITY_COLUMNS),), np.dtype(np.uint8), 255, quality
-            ),
+            ShardedArray(QUALITY, whole, (len(QUALITY_COLUMNS),), np.dtype(np.uint8), 255, quality),
             *(
                 ShardedArray(f"{SIDECARS}/{name}", whole, s.item_shape, s.dtype, 0, s.attributes)
                 for name, s in sorted(self.sidecars.items())

@@ -66,7 +66,8 @@ def encode_chunk(rows: NDArray[Any]) -> bytes:
     order = (*range(1, rows.ndim), 0)
     values = np.ascontiguousarray(rows.transpose(order), rows.dtype.newbyteorder("<"))
     content: bytes = zstd.compress(values, ZSTD_LEVEL)
-    return content + google_crc32c.value(content).to_bytes(CRC_BYTES, "little")
+    closing: int = google_crc32c.value(content)
+    return content + closing.to_bytes(CRC_BYTES, "little")
 
 
 def decode_chunk(

@@ -45,7 +45,9 @@ def summarise(contents: StoreContents) -> StoreSummary:
     ledger, samples = contents.ledger, contents.part.samples
     data_min, data_max = float(ledger["data_min"].min()), float(ledger["data_max"].max())
     peak = peak_value(sample.dtype, data_min, data_max)
-    mean_squared_error = float(ledger["sum_squared_error"].sum()) / (samples * math.prod(sample.shape))
+    mean_squared_error = float(ledger["sum_squared_error"].sum()) / (
+        samples * math.prod(sample.shape)
+    )
     return StoreSummary(
         samples=samples,
         sample_shape=sample.shape,

@@ -64,9 +64,7 @@ class StoreWriter:
         """
         head = Head.from_metadata(objects.get(METADATA))
         differing = [
-            name
-            for name, value in plan.fingerprint.items()
-            if head.fingerprint.get(name) != value
+            name for name, value in plan.fingerprint.items() if head.fingerprint.get(name) != value
         ]
         if differing:
             raise IncompatibleStore(
@@ -81,7 +79,9 @@ class StoreWriter:
         """Whether every shard was committed and the head says so."""
         return self.head.state != WRITING
 
-    def commit(self, shard: int, rows: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> None:
+    def commit(
+        self, shard: int, rows: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]
+    ) -> None:
         """Write the objects of a shard, then its ledger record; only that makes it count.
 
         Args:
@@ -106,7 +106,9 @@ class StoreWriter:
             self._objects.put(f"{PART}/{array.key(shard)}", made.content)
             values |= {
                 f"size_bytes_{position}": len(made.content),
-                f"sha256_{position}": np.frombuffer(hashlib.sha256(made.content).digest(), np.uint8),
+                f"sha256_{position}": np.frombuffer(
+                    hashlib.sha256(made.content).digest(), np.uint8
+                ),
                 f"index_crc32c_{position}": made.index_crc32c,
                 f"chunk_crc32c_{position}": made.chunk_crc32c,
             }
@@ -134,10 +136,14 @@ class StoreWriter:
         """
         records = self.committed()
         if len(records) != self._plan.grid.shard_count:
-            raise InvalidInput(f"{len(records)} of {self._plan.grid.shard_count} shards are written")
+            raise InvalidInput(
+                f"{len(records)} of {self._plan.grid.shard_count} shards are written"
+            )
         ledger = b"".join(records[shard].tobytes() for shard in sorted(records))
         kept = {key: entry for key, entry in self.head.objects.items() if not _is_commit(key)}
-        self.head = self.head.sealed(kept | _put_all(self._objects, _ledger_objects(ledger, self._record)))
+        self.head = self.head.sealed(
+            kept | _put_all(self._objects, _ledger_objects(ledger, self._record))
+        )
         self._objects.put(METADATA, self.head.to_metadata())
         self.finish()
 
@@ -185,9 +191,7 @@ def _bytes_array(name: str, content: bytes, chunk_bytes: int) -> dict[str, bytes
     return objects
 
 
-def _put_all(
-    objects: LocalObjects, contents: Mapping[str, bytes]
-) -> dict[str, tuple[int, str]]:
+def _put_all(objects: LocalObjects, contents: Mapping[str, bytes]) -> dict[str, tuple[int, str]]:
     for key, content in contents.items():
         objects.put(key, content)
     return {

@@ -1,0 +1,100 @@
+"""What every command shares: one-line errors, the common options, JSON and progress."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import math
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import click
+
+from engine.errors import EngineError
+
+INTERRUPTED = 130
+
+device_option = click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="Where networks run; cuda fails if it can't, auto says what it chose.",
+)
+key_option = click.option("--key", help="Which array of an .npz file or Zarr group.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+overwrite_option = click.option("--overwrite", is_flag=True, help="Replace what is there.")
+step_option = click.option(
+    "--step", type=float, default=1.0, show_default=True, help="Scale of the quantiser."
+)
+
+
+class CatchErrors(click.Group):
+    """Turns errors on purpose into one line and exit code 1, Ctrl-C into 130."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except EngineError as error:
+            click.echo(f"error: {error}", err=True)
+            ctx.exit(1)
+        except KeyboardInterrupt:
+            click.echo("interrupted: run the same command again to go on", err=True)
+            ctx.exit(INTERRUPTED)
+
+
+def print_json(value: Any, **more: Any) -> None:
+    """Print a dataclass or mapping as JSON; what JSON can't say (infinity) becomes null."""
+    fields = dataclasses.asdict(value) if dataclasses.is_dataclass(value) else dict(value)  # type: ignore[arg-type]
+    click.echo(json.dumps(_finite(fields | more), indent=1))
+
+
+@contextlib.contextmanager
+def progress_bar(description: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on standard error that is told how much is done of how much."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task(description, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def size_text(count: float) -> str:
+    """Bytes for people: 3.9 MB."""
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if count < 1000 or unit == "TB":
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    raise AssertionError("unreachable")
+
+
+def print_table(rows: dict[str, str]) -> None:
+    """Print names and values in two columns."""
+    width = max(map(len, rows))
+    for name, value in rows.items():
+        click.echo(f"{name:<{width}}  {value}")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

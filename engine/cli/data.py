@@ -1,0 +1,129 @@
+"""Commands that move data: compress, decode, encode."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from engine.cli.commands import (
+    device_option,
+    json_option,
+    key_option,
+    overwrite_option,
+    print_json,
+    print_table,
+    progress_bar,
+    size_text,
+    step_option,
+)
+
+
+@click.command("compress")
+@click.argument("data")
+@click.argument("store", type=click.Path(path_type=Path))
+@click.option("--codec", required=True, type=click.Path(path_type=Path), help="The codec to use.")
+@click.option(
+    "--with", "sidecars", multiple=True, metavar="[NAME=]PATH",
+    help="An array of one item a sample to carry along, such as labels.npy; may be repeated.",
+)  # fmt: skip
+@click.option("--chunk-samples", type=click.IntRange(1), help="Samples that one read decompresses.")
+@click.option("--shard-samples", type=click.IntRange(1), help="Samples per object on the disk.")
+@click.option("--batch", type=click.IntRange(1), help="Samples per run of the networks.")
+@click.option("--threads", type=click.IntRange(1), help="Shards worked on at once.")
+@click.option(
+    "--keep-encoder/--no-encoder", default=True, show_default=True,
+    help="Whether the store carries the encoder besides the decoder.",
+)  # fmt: skip
+@click.option(
+    "--portable", is_flag=True,
+    help="Core Zarr codecs only, so that every Zarr tool opens it; today every store is.",
+)  # fmt: skip
+@step_option
+@key_option
+@device_option
+@overwrite_option
+@json_option
+def compress_command(
+    data: str, store: Path, *, portable: bool, as_json: bool, **options: Any
+) -> None:
+    """Compress DATA into the latent store STORE.
+
+    Killed or interrupted, the same command goes on at the first shard that was not committed.
+
+    Example: engine compress digits.npy digits.zarr --codec digits.codec --with labels.npy
+    """
+    import engine
+
+    with progress_bar("compressing") as update:
+        report = engine.compress(data, store, progress=update, **options)
+    if as_json:
+        rate = report.samples_per_s
+        print_json(report, ratio=report.ratio, samples_per_s=rate, advice=report.advice)
+        return
+    click.echo(f"wrote {store}")
+    print_table(
+        {
+            "samples": f"{report.samples} x {report.dtype} {report.sample_shape}",
+            "bytes": f"{size_text(report.raw_bytes)} -> {size_text(report.stored_bytes)}, "
+            f"everything counted (networks {size_text(report.codec_bytes)})",
+            "ratio": f"{report.ratio:.2f}",
+            "PSNR": f"{report.psnr_db:.2f} dB, worst sample {report.worst_psnr_db:.2f} dB",
+            "max error": f"{report.max_abs_error:.6g}",
+            "saturated": f"{report.saturated_fraction:.2%} of latents",
+            "speed": f"{report.samples_per_s:,.0f} samples/s on {report.device}"
+            if report.samples_written
+            else "nothing to do: the store was complete",
+        }
+    )
+    if report.advice:
+        click.echo(f"advice: {report.advice}")
+
+
+@click.command("decode")
+@click.argument("store", type=click.Path(path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--rows", default=":", show_default=True, help="Which samples, such as 100:200.")
+@device_option
+@overwrite_option
+@json_option
+def decode_command(store: Path, out: Path, *, as_json: bool, **options: Any) -> None:
+    """Decode samples of STORE into OUT, a .npy file or a plain .zarr array.
+
+    Example: engine decode digits.zarr some.npy --rows 100:200
+    """
+    import engine
+
+    with progress_bar("decoding") as update:
+        shape = engine.decode(store, out, progress=update, **options)
+    _print_written(out, shape, as_json=as_json)
+
+
+@click.command("encode")
+@click.argument("data")
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--codec", required=True, type=click.Path(path_type=Path), help="The codec to use.")
+@click.option("--features", is_flag=True, help="Write float32 values instead of the integers.")
+@step_option
+@key_option
+@device_option
+@overwrite_option
+@json_option
+def encode_command(data: str, out: Path, *, as_json: bool, **options: Any) -> None:
+    """Encode DATA into OUT, a .npy file or a plain .zarr array of latents.
+
+    Example: engine encode digits.npy latents.npy --codec digits.codec
+    """
+    import engine
+
+    with progress_bar("encoding") as update:
+        shape = engine.encode(data, out, progress=update, **options)
+    _print_written(out, shape, as_json=as_json)
+
+
+def _print_written(out: Path, shape: tuple[int, ...], *, as_json: bool) -> None:
+    if as_json:
+        print_json({"path": str(out), "shape": shape})
+    else:
+        click.echo(f"wrote {out}: {shape}")

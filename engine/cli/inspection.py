@@ -1,0 +1,138 @@
+"""Commands that look: info, verify."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from engine.cli.commands import (
+    device_option,
+    json_option,
+    key_option,
+    print_json,
+    print_table,
+    progress_bar,
+    size_text,
+)
+
+if TYPE_CHECKING:
+    from engine.reading.store import Store
+    from engine.runtime.codec import Codec
+
+
+@click.command("info")
+@click.argument("path", type=click.Path(path_type=Path))
+@json_option
+def info_command(path: Path, *, as_json: bool) -> None:
+    """Say what PATH, a codec or a store, is and holds.
+
+    Example: engine info digits.zarr
+    """
+    import engine
+    from engine.store.contents import is_store
+
+    if is_store(path):
+        with engine.open(path, device="cpu") as store:
+            facts = store_facts(store)
+    else:
+        facts = codec_facts(engine.Codec.load(path, device="cpu"))
+    if as_json:
+        print_json(facts)
+    else:
+        print_table({name.replace("_", " "): _text(name, value) for name, value in facts.items()})
+
+
+@click.command("verify")
+@click.argument("store", type=click.Path(path_type=Path))
+@click.option("--against", metavar="DATA", help="The original data, to compare with.")
+@key_option
+@device_option
+@json_option
+def verify_command(store: Path, *, as_json: bool, **options: Any) -> None:
+    """Check every object of STORE, and its recorded quality against the original data.
+
+    Exits with 1 if anything is wrong, and names every damaged, missing or surplus object.
+
+    Example: engine verify digits.zarr --against digits.npy
+    """
+    import engine
+
+    with progress_bar("verifying") as update:
+        result = engine.verify(store, progress=update, **options)
+    if as_json:
+        print_json(result, ok=result.ok)
+    else:
+        for problem in result.problems:
+            click.echo(problem)
+        found = f"{len(result.problems)} problems" if result.problems else "ok"
+        click.echo(
+            f"{store}: {found} ({result.objects_checked} objects checked, "
+            f"{result.samples_compared} samples compared)"
+        )
+    if not result.ok:
+        click.get_current_context().exit(1)
+
+
+def codec_facts(codec: Codec) -> dict[str, Any]:
+    """What a person wants to know of a codec; JSON-able."""
+    manifest = codec.manifest
+    return {
+        "kind": "codec",
+        "digest": codec.digest,
+        "sample_shape": codec.sample_shape,
+        "dtype": codec.dtype.name,
+        "data_range": manifest.sample.data_range,
+        "latent_shape": codec.latent_shape,
+        "latent_dtype": manifest.latent.dtype.name,
+        "bytes_per_sample": manifest.latent.size_bytes,
+        "files": {entry.name: entry.size_bytes for entry in manifest.files},
+        "calibration": dict(manifest.calibration),
+        "training": dict(manifest.training),
+    }
+
+
+def store_facts(store: Store) -> dict[str, Any]:
+    """What a person wants to know of a store; JSON-able."""
+    summary, attributes = store.summary, store.contents.attributes
+    return {
+        "kind": "store",
+        "store_id": store.contents.head.store_id,
+        "shape": store.shape,
+        "dtype": store.dtype.name,
+        "raw_bytes": summary.raw_bytes,
+        "stored_bytes": summary.stored_bytes,
+        "ratio": summary.ratio,
+        "latent_bytes": summary.latent_bytes,
+        "codec_bytes": summary.codec_bytes,
+        "guarantee": attributes["guarantee"]["kind"],
+        "psnr_db": summary.psnr_db,
+        "worst_psnr_db": summary.worst_psnr_db,
+        "max_abs_error": summary.max_abs_error,
+        "saturated_fraction": summary.saturated_fraction,
+        "step": store.step,
+        "latent_shape": store.codec.latent_shape,
+        "latent_dtype": store.codec.manifest.latent.dtype.name,
+        "chunk_samples": store.contents.part.chunk_samples,
+        "shard_samples": store.contents.part.shard_samples,
+        "sidecars": sorted(store.sidecars),
+        "codec": store.codec.digest,
+    }
+
+
+def _text(name: str, value: Any) -> str:
+    if name.endswith("_bytes"):
+        return size_text(value)
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, dict):
+        return (
+            ", ".join(
+                f"{key} {_text(key, item)}"
+                for key, item in value.items()
+                if not isinstance(item, list)
+            )
+            or "none"
+        )
+    return str(value)

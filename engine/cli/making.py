@@ -1,0 +1,149 @@
+"""Commands that make codecs: train, pack."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from engine.cli.commands import (
+    device_option,
+    json_option,
+    key_option,
+    overwrite_option,
+    print_json,
+    print_table,
+    progress_bar,
+    size_text,
+)
+
+if TYPE_CHECKING:
+    from engine.runtime.codec import Codec
+
+ARCHITECTURES = ("conv", "deep", "denoising", "dense", "sparse", "vae")
+
+bits_option = click.option(
+    "--bits",
+    type=click.Choice(["8", "16"]),
+    default="8",
+    show_default=True,
+    help="Bits per latent.",
+)
+channels_option = click.option(
+    "--channels",
+    type=click.Choice(["auto", "first", "last", "none"]),
+    default="auto",
+    show_default=True,
+    help="Which axis of a sample holds its channels.",
+)
+
+
+@click.command("train")
+@click.argument("data")
+@click.argument("codec", type=click.Path(path_type=Path))
+@click.option("--arch", type=click.Choice(ARCHITECTURES), default="conv", show_default=True)
+@click.option("--latent-dim", type=click.IntRange(1), help="Numbers per latent.")
+@click.option("--loss", type=click.Choice(["mse", "bce"]), default="mse", show_default=True)
+@click.option("--epochs", type=click.IntRange(1), default=20, show_default=True)
+@click.option("--batch-size", type=click.IntRange(1), default=128, show_default=True)
+@click.option("--learning-rate", type=float, help="Peak of the schedule.")
+@click.option("--patience", type=click.IntRange(1), help="Epochs without progress before it ends.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option(
+    "--arch-option", "arch_options", multiple=True, metavar="NAME=NUMBER",
+    help="A further option of the architecture, such as noise=0.3.",
+)  # fmt: skip
+@bits_option
+@channels_option
+@key_option
+@device_option
+@overwrite_option
+@json_option
+def train_command(
+    data: str,
+    codec: Path,
+    *,
+    bits: str,
+    arch_options: tuple[str, ...],
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Train an autoencoder on DATA and make the codec CODEC of it.
+
+    DATA is a .npy, .npz or IDX file, a Zarr array or a folder of images. Interrupted with Ctrl-C,
+    the same command goes on where it stopped.
+
+    Example: engine train digits.npy digits.codec --arch conv --latent-dim 32
+    """
+    import engine
+
+    numbers = dict(map(_named_number, arch_options))
+    with progress_bar("training") as update:
+        trained = engine.train(
+            data,
+            codec,
+            bits=8 if bits == "8" else 16,
+            arch_options=numbers,
+            progress=lambda state: update(*state.position),
+            **options,
+        )
+    _print_codec(trained, codec, as_json=as_json)
+
+
+@click.command("pack")
+@click.argument("encoder", type=click.Path(path_type=Path))
+@click.argument("decoder", type=click.Path(path_type=Path))
+@click.argument("codec", type=click.Path(path_type=Path))
+@click.option("--calibrate", required=True, metavar="DATA", help="Samples like those to compress.")
+@click.option(
+    "--input-range", type=float, nargs=2, metavar="LOW HIGH",
+    help="What the networks expect the data's range mapped onto, such as 0 1 or -1 1.",
+)  # fmt: skip
+@bits_option
+@key_option
+@device_option
+@overwrite_option
+@json_option
+def pack_command(
+    encoder: Path, decoder: Path, codec: Path, *, bits: str, as_json: bool, **options: Any
+) -> None:
+    """Make the codec CODEC of your own ENCODER.onnx and DECODER.onnx.
+
+    The encoder takes float32 samples and returns float32 latents, the decoder brings them back;
+    scaling and quantisation are wrapped around them.
+
+    Example: engine pack encoder.onnx decoder.onnx my.codec --calibrate digits.npy --input-range 0 1
+    """
+    import engine
+
+    packed = engine.pack(encoder, decoder, codec, bits=8 if bits == "8" else 16, **options)
+    _print_codec(packed, codec, as_json=as_json)
+
+
+def _print_codec(codec: Codec, path: Path, *, as_json: bool) -> None:
+    from engine.cli.inspection import codec_facts
+
+    if as_json:
+        print_json(codec_facts(codec))
+        return
+    click.echo(f"wrote {path}")
+    measured = codec.manifest.calibration
+    psnr = measured["psnr_db"]
+    print_table(
+        {
+            "samples": f"{codec.dtype} {codec.sample_shape}",
+            "latents": f"{codec.manifest.latent.dtype} {codec.latent_shape}",
+            "PSNR": "exact" if psnr is None else f"{psnr} dB on {measured['samples']} samples",
+            "networks": size_text(sum(entry.size_bytes for entry in codec.manifest.files)),
+            "device": codec.device,
+        }
+    )
+
+
+def _named_number(text: str) -> tuple[str, float]:
+    name, _, value = text.partition("=")
+    try:
+        return name, float(value)
+    except ValueError:
+        raise click.BadParameter(f"{text!r}: expected NAME=NUMBER") from None
