@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from engine.errors import InvalidInput, StorageError
+from engine.staging import staged
 
 _ZARR_CHUNK_BYTES = 1024 * 1024
 
@@ -23,11 +23,19 @@ def check_output(path: str | os.PathLike[str], *, overwrite: bool) -> None:
 
     Raises:
         InvalidInput: it is taken, or ends in something else than `.npy` or `.zarr`.
+        StorageError: the file system refused to look.
     """
     target = Path(path)
     if target.suffix not in (".npy", ".zarr"):
         raise InvalidInput(f"{target}: the output must end in .npy or .zarr")
-    if target.exists() and not overwrite:
+    try:
+        if not target.exists():
+            return
+    except OSError as error:
+        raise StorageError(f"{target}: can't be looked up: {error.strerror}") from None
+    if not (_is_zarr_array(target) if target.suffix == ".zarr" else target.is_file()):
+        raise InvalidInput(f"{target}: exists and is not an array; choose another path")
+    if not overwrite:
         raise InvalidInput(f"{target}: exists; pass --overwrite to replace it")
 
 
@@ -42,21 +50,9 @@ def write_array(
     Raises:
         StorageError: the file system refused; nothing is left behind.
     """
-    target = Path(path)
-    write = _write_npy if target.suffix == ".npy" else _write_zarr
-    try:
-        folder = Path(
-            tempfile.mkdtemp(prefix=f".{target.name}.partial-", dir=target.absolute().parent)
-        )
-        try:
-            write(folder / target.name, blocks, shape, dtype)
-            if target.is_dir():
-                target.replace(folder / "replaced")
-            (folder / target.name).replace(target)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-    except OSError as error:
-        raise StorageError(f"{target}: can't write: {error.strerror}") from None
+    write = _write_npy if Path(path).suffix == ".npy" else _write_zarr
+    with staged(path) as made:
+        write(made, blocks, shape, dtype)
 
 
 def _write_npy(
@@ -83,3 +79,12 @@ def _write_zarr(
     for block in blocks:
         array[done : done + len(block)] = block
         done += len(block)
+
+
+def _is_zarr_array(path: Path) -> bool:
+    """Whether a plain array lies at `path`, and not a group such as a latent store."""
+    try:
+        document = json.loads((path / "zarr.json").read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(document, dict) and document.get("node_type") == "array"

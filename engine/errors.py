@@ -40,3 +40,8 @@ class StorageError(EngineError):
 
 class MissingExtra(EngineError):
     """A part of the engine was called whose optional packages are not installed."""
+
+
+def one_line(error: BaseException) -> str:
+    """The message of a foreign error without its line breaks, or its type if it has none."""
+    return " ".join(str(error).split()) or type(error).__name__

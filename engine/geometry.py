@@ -93,18 +93,27 @@ def plan_grid(
     """Choose chunk and shard sizes from the data alone, so that every machine chooses alike.
 
     A chunk is what one random read costs (about 32 KiB of latents), a shard what one kill can
-    lose (at most 64 MiB of raw samples), and a small dataset still has shards for every core.
+    lose (about 64 MiB of raw samples), and data of many chunks has shards for every core.
+
+    Raises:
+        InvalidInput: sizes that Zarr's sharding can't hold.
     """
     if chunk_samples is None:
-        fitting = max(1, TARGET_CHUNK_BYTES // latent_bytes)
-        chunk_samples = min(MAX_CHUNK_SAMPLES, 1 << (fitting.bit_length() - 1))
-        if shard_samples is not None:
-            chunk_samples = math.gcd(chunk_samples, shard_samples)
+        chunk_samples = _chunk_samples(sample_bytes, latent_bytes, shard_samples)
     if shard_samples is None:
         wanted = min(
             MAX_SHARD_SAMPLES,
             TARGET_SHARD_RAW_BYTES // sample_bytes,
             math.ceil(samples / MIN_SHARDS),
         )
-        shard_samples = max(1, math.ceil(wanted / chunk_samples)) * chunk_samples
+        shard_samples = max(1, math.ceil(wanted / max(1, chunk_samples))) * chunk_samples
     return RowGrid(samples, chunk_samples, shard_samples)
+
+
+def _chunk_samples(sample_bytes: int, latent_bytes: int, shard_samples: int | None) -> int:
+    """A power of two, or the largest divisor of a given `shard_samples` below it."""
+    fitting = min(TARGET_CHUNK_BYTES // latent_bytes, TARGET_SHARD_RAW_BYTES // sample_bytes)
+    wanted = min(MAX_CHUNK_SAMPLES, 1 << (max(1, fitting).bit_length() - 1))
+    if shard_samples is None:
+        return wanted
+    return max(size for size in range(1, wanted + 1) if shard_samples % size == 0)

@@ -43,7 +43,8 @@ def encode_errors(values: ArrayLike, levels: NDArray[np.float64]) -> NDArray[np.
 
 def decode_errors(codes: ArrayLike, levels: NDArray[np.float64]) -> NDArray[np.float32]:
     """The levels of `codes` as float32, rounded up where float32 can't hold them."""
-    rounded = levels.astype(np.float32)
+    with np.errstate(over="ignore"):
+        rounded = levels.astype(np.float32)
     short = rounded.astype(np.float64) < levels
     rounded[short] = np.nextafter(rounded[short], np.float32(np.inf))
     decoded: NDArray[np.float32] = rounded[np.asarray(codes)]

@@ -8,11 +8,14 @@ import json
 import math
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from engine.errors import EngineError
+
+if TYPE_CHECKING:
+    from engine.training import Progress
 
 INTERRUPTED = 130
 
@@ -53,16 +56,16 @@ def print_json(value: Any, **more: Any) -> None:
 
 
 @contextlib.contextmanager
-def progress_bar(description: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on standard error that is told how much is done of how much."""
+def progress_bar(description: str) -> Iterator[Callable[..., None]]:
+    """A bar on standard error; call it with how much is done of how much, and a note if any."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
-        Progress,
         TextColumn,
         TimeRemainingColumn,
     )
+    from rich.progress import Progress as Bars
 
     console = Console(stderr=True)
     columns = (
@@ -70,10 +73,29 @@ def progress_bar(description: str) -> Iterator[Callable[[int, int], None]]:
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
     )
-    with Progress(*columns, console=console, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task(description, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+    with Bars(*columns, console=console, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task(description, total=None, note="")
+
+        def update(done: int, total: int, note: str = "") -> None:
+            bar.update(task, completed=done, total=total, note=note)
+
+        yield update
+
+
+@contextlib.contextmanager
+def training_bar() -> Iterator[Callable[[Progress], None]]:
+    """A bar on standard error for `engine.train`: steps, time left and losses."""
+    with progress_bar("training") as update:
+
+        def show(state: Progress) -> None:
+            done = (state.epoch - 1) * state.steps + state.step
+            held_out = "" if state.validation_loss is None else f", {state.validation_loss:.4g}"
+            note = f"epoch {state.epoch}/{state.epochs}, loss {state.train_loss:.4g}{held_out}"
+            update(done, state.epochs * state.steps, note)
+
+        yield show
 
 
 def size_text(count: float) -> str:

@@ -14,8 +14,8 @@ from engine.cli.commands import (
     overwrite_option,
     print_json,
     print_table,
-    progress_bar,
     size_text,
+    training_bar,
 )
 
 if TYPE_CHECKING:
@@ -46,9 +46,12 @@ channels_option = click.option(
 @click.option("--latent-dim", type=click.IntRange(1), help="Numbers per latent.")
 @click.option("--loss", type=click.Choice(["mse", "bce"]), default="mse", show_default=True)
 @click.option("--epochs", type=click.IntRange(1), default=20, show_default=True)
-@click.option("--batch-size", type=click.IntRange(1), default=128, show_default=True)
+@click.option("--batch-size", type=click.IntRange(1), default=64, show_default=True)
 @click.option("--learning-rate", type=float, help="Peak of the schedule.")
-@click.option("--patience", type=click.IntRange(1), help="Epochs without progress before it ends.")
+@click.option(
+    "--patience", type=click.IntRange(1), default=10, show_default=True,
+    help="Epochs without a better validation loss before it ends.",
+)  # fmt: skip
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option(
     "--arch-option", "arch_options", multiple=True, metavar="NAME=NUMBER",
@@ -79,13 +82,13 @@ def train_command(
     import engine
 
     numbers = dict(map(_named_number, arch_options))
-    with progress_bar("training") as update:
+    with training_bar() as show:
         trained = engine.train(
             data,
             codec,
             bits=8 if bits == "8" else 16,
             arch_options=numbers,
-            progress=lambda state: update(*state.position),
+            progress=show,
             **options,
         )
     _print_codec(trained, codec, as_json=as_json)

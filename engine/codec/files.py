@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from engine.codec.manifest import FileEntry, Manifest
-from engine.errors import CorruptCodec, InvalidInput, StorageError
+from engine.errors import CorruptCodec, IncompatibleStore, InvalidInput, StorageError
+from engine.staging import staged
 
 MANIFEST = "manifest.json"
 ENCODER = "encoder"
@@ -68,21 +67,23 @@ class CodecFiles:
         Raises:
             InvalidInput: there is no such folder.
             CorruptCodec: it isn't a codec, or files are missing or damaged.
+            IncompatibleStore: a later version wrote it.
+            StorageError: the file system refused.
         """
         folder = Path(path)
-        if not folder.exists():
-            raise InvalidInput(f"{folder}: no such codec; make one with `engine train`")
-        if not (folder / MANIFEST).is_file():
-            raise CorruptCodec(f"{folder}: not a codec (no {MANIFEST} in it)")
         try:
+            if not folder.exists():
+                raise InvalidInput(f"{folder}: no such codec; make one with `engine train`")
+            if not (folder / MANIFEST).is_file():
+                raise CorruptCodec(f"not a codec (no {MANIFEST} in it)")
             text = (folder / MANIFEST).read_bytes()
             manifest = Manifest.from_json(text)
-            contents = {entry.name: _read_file(folder, entry) for entry in manifest.files}
+            contents = {entry.name: _read_file(folder / entry.name) for entry in manifest.files}
             return cls.from_contents(text, contents)
-        except CorruptCodec as error:
-            raise CorruptCodec(f"{folder}: {error}") from None
+        except (CorruptCodec, IncompatibleStore) as error:
+            raise type(error)(f"{folder}: {error}") from None
         except OSError as error:
-            raise StorageError(f"{folder}: {error.strerror}") from None
+            raise StorageError(f"{folder}: can't read it: {error.strerror}") from None
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write the folder atomically: it appears whole or not at all.
@@ -91,31 +92,14 @@ class CodecFiles:
             InvalidInput: the path is taken.
             StorageError: the file system refused.
         """
-        target = Path(path)
-        check_codec_target(target, overwrite=overwrite)
-        try:
-            target.absolute().parent.mkdir(parents=True, exist_ok=True)
-            made = Path(
-                tempfile.mkdtemp(prefix=f".{target.name}.partial-", dir=target.absolute().parent)
-            )
-            try:
-                self._write_into(made)
-                if target.exists():
-                    target.replace(made / "replaced")
-                (made / "codec").replace(target)
-            finally:
-                shutil.rmtree(made, ignore_errors=True)
-        except OSError as error:
-            raise StorageError(f"{target}: can't write the codec: {error.strerror}") from None
-
-    def _write_into(self, folder: Path) -> None:
-        inner = folder / "codec"
-        inner.mkdir()
-        for name, content in {**self.contents, MANIFEST: self.manifest.to_json()}.items():
-            with (inner / name).open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
+        check_codec_target(path, overwrite=overwrite)
+        with staged(path) as folder:
+            folder.mkdir()
+            for name, content in {**self.contents, MANIFEST: self.manifest.to_json()}.items():
+                with (folder / name).open("wb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
 
 
 def check_codec_target(path: str | os.PathLike[str], *, overwrite: bool) -> None:
@@ -123,12 +107,16 @@ def check_codec_target(path: str | os.PathLike[str], *, overwrite: bool) -> None
 
     Raises:
         InvalidInput: something is there already, and `overwrite` doesn't cover it.
+        StorageError: the file system refused to look.
     """
     target = Path(path)
-    if not target.exists():
-        return
-    if not (target / MANIFEST).is_file():
-        raise InvalidInput(f"{target}: exists and is not a codec; choose another path")
+    try:
+        if not target.exists():
+            return
+        if not _is_codec(target):
+            raise InvalidInput(f"{target}: exists and is not a codec; choose another path")
+    except OSError as error:
+        raise StorageError(f"{target}: can't be looked up: {error.strerror}") from None
     if not overwrite:
         raise InvalidInput(f"{target}: a codec is there already; pass --overwrite to replace it")
 
@@ -138,10 +126,18 @@ def file_entry(name: str, role: str, content: bytes) -> FileEntry:
     return FileEntry(name, role, len(content), hashlib.sha256(content).hexdigest())
 
 
-def _read_file(folder: Path, entry: FileEntry) -> bytes:
-    path = folder / entry.name
-    if Path(entry.name).name != entry.name:
-        raise CorruptCodec(f"the file name {entry.name!r} leads out of the codec's folder")
+def _is_codec(folder: Path) -> bool:
+    """Whether a manifest of ours lies in `folder`; other projects have a manifest.json, too."""
+    try:
+        Manifest.from_json((folder / MANIFEST).read_bytes())
+    except IncompatibleStore:
+        return True
+    except (CorruptCodec, FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return False
+    return True
+
+
+def _read_file(path: Path) -> bytes:
     if not path.is_file():
-        raise CorruptCodec(f"{entry.name} is missing; copy the codec again")
+        raise CorruptCodec(f"{path.name} is missing; copy the codec again")
     return path.read_bytes()

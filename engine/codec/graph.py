@@ -13,15 +13,24 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto, TensorProto, compose, helper, numpy_helper
+from onnx import (
+    ModelProto,
+    NodeProto,
+    TensorProto,
+    compose,
+    external_data_helper,
+    helper,
+    numpy_helper,
+)
 
 from engine.codec.manifest import LatentFormat
 from engine.codec.sample_format import SampleFormat
-from engine.errors import InvalidInput
+from engine.errors import InvalidInput, one_line
 
 IR_VERSION = 10
 OPSETS = range(13, 24)
 BATCH = "batch"
+_UNSHIPPED = ("doc_string", "metadata_props", "producer_name", "producer_version")
 
 
 def parse_network(content: bytes, name: str) -> ModelProto:
@@ -32,28 +41,23 @@ def parse_network(content: bytes, name: str) -> ModelProto:
     """
     try:
         model = onnx.load_model_from_string(content)
+        if any(map(external_data_helper.uses_external_data, model.graph.initializer)):
+            raise ValueError("weights in a file of their own; export with external_data=False")
         onnx.checker.check_model(model)
     except Exception as error:  # protobuf and the checker raise types of their own
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InvalidInput(f"{name}: not a valid ONNX model ({reason})") from None
-    weights = {tensor.name for tensor in model.graph.initializer}
-    inputs = [value for value in model.graph.input if value.name not in weights]
-    for found, what in ((inputs, "input"), (list(model.graph.output), "output")):
-        if len(found) != 1 or found[0].type.tensor_type.elem_type != TensorProto.FLOAT:
-            raise InvalidInput(
-                f"{name}: expected one float32 {what}, found "
-                f"{', '.join(value.name for value in found) or 'none'}"
-            )
+        raise InvalidInput(f"{name}: not a usable ONNX model ({one_line(error)})") from None
     if _opset(model) not in OPSETS:
         raise InvalidInput(
             f"{name}: has opset {_opset(model)}, expected {OPSETS.start} to {OPSETS.stop - 1}"
         )
+    _check_values(name, "input", _inputs(model))
+    _check_values(name, "output", list(model.graph.output))
     return model
 
 
 def input_shape(model: ModelProto) -> tuple[int | None, ...]:
     """Declared shape of one sample at the model's input, without the batch; None is free."""
-    return _declared_shape(_single_input(model))
+    return _declared_shape(_inputs(model)[0])
 
 
 def output_shape(model: ModelProto) -> tuple[int | None, ...]:
@@ -167,41 +171,54 @@ class _Fragment:
 
 
 def _join(before: _Fragment, network: ModelProto, after: _Fragment, output: str) -> bytes:
-    bare = _pinned(network)
+    bare = compose.add_prefix(_normalised(network), "network_")
     first = compose.add_prefix(before.model(), "before_", rename_inputs=False)
     last = compose.add_prefix(after.model(), "after_", rename_inputs=False)
-    bare = compose.add_prefix(bare, "network_")
-    # Both fragments may take "step"; only one of them does.
-    joined = compose.merge_models(
-        first, bare, [(first.graph.output[0].name, _single_input(bare).name)]
-    )
-    joined = compose.merge_models(
-        joined, last, [(joined.graph.output[0].name, last.graph.input[0].name)]
-    )
-    _rename_output(joined, output)
-    joined.graph.name = output
-    onnx.checker.check_model(joined, full_check=True)
+    try:
+        # Both fragments may take "step"; only one of them does.
+        joined = compose.merge_models(
+            first, bare, [(first.graph.output[0].name, _inputs(bare)[0].name)]
+        )
+        joined = compose.merge_models(
+            joined, last, [(joined.graph.output[0].name, last.graph.input[0].name)]
+        )
+        _rename_output(joined, output)
+        _anonymise(joined)
+        joined.graph.name = output
+        _name_opsets_once(joined)
+        onnx.checker.check_model(joined, full_check=True)
+    except Exception as error:  # the checker and shape inference raise types of their own
+        raise InvalidInput(f"the network can't be wrapped: {one_line(error)}") from None
     return bytes(joined.SerializeToString(deterministic=True))
 
 
-def _pinned(network: ModelProto) -> ModelProto:
-    """A copy without names of tools, source paths or stack traces, and of the pinned IR."""
+def _normalised(network: ModelProto) -> ModelProto:
+    """A copy of the pinned IR whose weights are no inputs, and without inferred shapes."""
     model = ModelProto()
     model.CopyFrom(network)
-    for message in (model, model.graph, *model.graph.node, *model.graph.value_info):
-        if hasattr(message, "metadata_props"):
-            del message.metadata_props[:]
-        if hasattr(message, "doc_string"):
-            message.doc_string = ""
-    for name in ("producer_name", "producer_version", "domain"):
-        setattr(model, name, "")
     model.ir_version = IR_VERSION
     # Shapes inside the network name its own batch axis; they are inferred anew when it is joined.
     del model.graph.value_info[:]
-    weights = {tensor.name for tensor in model.graph.initializer}
-    for value in [value for value in model.graph.input if value.name in weights]:
-        model.graph.input.remove(value)
+    inputs = _inputs(model)
+    del model.graph.input[:]
+    model.graph.input.extend(inputs)
     return model
+
+
+def _name_opsets_once(model: ModelProto) -> None:
+    versions = {entry.domain: entry.version for entry in model.opset_import}
+    del model.opset_import[:]
+    model.opset_import.extend(helper.make_opsetid(*entry) for entry in versions.items())
+
+
+def _anonymise(message: Any) -> None:
+    """Remove names of tools, source paths and stack traces, however deep they lie."""
+    for descriptor, value in message.ListFields():
+        if descriptor.name in _UNSHIPPED:
+            message.ClearField(descriptor.name)
+        elif descriptor.message_type is not None:
+            for part in [value] if hasattr(value, "ListFields") else value:
+                _anonymise(part)
 
 
 def _rename_output(model: ModelProto, name: str) -> None:
@@ -213,14 +230,33 @@ def _rename_output(model: ModelProto, name: str) -> None:
     value.name = name
 
 
-def _single_input(model: ModelProto) -> onnx.ValueInfoProto:
+def _inputs(model: ModelProto) -> list[onnx.ValueInfoProto]:
+    """The inputs that aren't weights: up to IR version 3 these were inputs, too."""
     weights = {tensor.name for tensor in model.graph.initializer}
-    return next(value for value in model.graph.input if value.name not in weights)
+    return [value for value in model.graph.input if value.name not in weights]
+
+
+def _check_values(name: str, what: str, values: list[onnx.ValueInfoProto]) -> None:
+    """Refuse anything but one float32 tensor with a free batch axis and axes of a known number."""
+    if len(values) != 1 or values[0].type.tensor_type.elem_type != TensorProto.FLOAT:
+        found = (f"{value.name} ({_type_name(value)})" for value in values)
+        raise InvalidInput(f"{name}: expected one float32 {what}, found {', '.join(found) or 0}")
+    shape = values[0].type.tensor_type.shape.dim
+    if len(shape) < 2 or shape[0].dim_value > 0:
+        sizes = ", ".join(dim.dim_param or str(dim.dim_value or "any") for dim in shape)
+        raise InvalidInput(
+            f"{name}: expected an {what} of shape (batch, ...) with a free batch, found ({sizes}); "
+            f"export it with a dynamic batch axis"
+        )
 
 
 def _declared_shape(value: onnx.ValueInfoProto) -> tuple[int | None, ...]:
     dims = value.type.tensor_type.shape.dim
-    return tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in dims)[1:]
+    return tuple(dim.dim_value if dim.dim_value > 0 else None for dim in dims)[1:]
+
+
+def _type_name(value: onnx.ValueInfoProto) -> str:
+    return str(TensorProto.DataType.Name(value.type.tensor_type.elem_type)).lower()
 
 
 def _value(name: str, dtype: np.dtype[Any], shape: Sequence[int | str]) -> onnx.ValueInfoProto:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
@@ -11,11 +12,15 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.codec.sample_format import SampleFormat
-from engine.errors import CorruptCodec, IncompatibleStore
+from engine.codec.sample_format import DTYPES, SampleFormat, check_shape, is_finite, is_integer
+from engine.errors import CorruptCodec, IncompatibleStore, InvalidInput
 
 FORMAT_VERSION = 1
 Bits = Literal[8, 16]
+
+_FLOAT32_MAX = float(np.finfo(np.float32).max)
+_FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+_NOT_JSON_OF_OURS = (ValueError, KeyError, TypeError, ArithmeticError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -32,14 +37,19 @@ class LatentFormat:
     offset: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        """Refuse formats that contradict themselves."""
-        if not self.shape or min(self.shape) < 1 or self.bits not in (8, 16):
-            raise CorruptCodec(f"latents of shape {self.shape} and {self.bits} bits")
+        """Refuse formats that contradict themselves, or float32."""
+        check_shape("latents", self.shape)
+        if not (is_integer(self.bits) and self.bits in (8, 16)):
+            raise InvalidInput(f"expected latents of 8 or 16 bits, found {self.bits!r}")
         if not len(self.scale) == len(self.offset) == self.shape[0]:
-            raise CorruptCodec(
+            raise InvalidInput(
                 f"latents of shape {self.shape} need {self.shape[0]} scales and offsets, "
                 f"found {len(self.scale)} and {len(self.offset)}"
             )
+        if not all(is_finite(value, _FLOAT32_MAX) for value in (*self.scale, *self.offset)) or (
+            min(self.scale) <= 0
+        ):
+            raise InvalidInput("expected finite scales above 0 and finite offsets of latents")
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -49,7 +59,7 @@ class LatentFormat:
     @property
     def limit(self) -> int:
         """Largest magnitude of a latent: 127 or 32767; a latent there counts as saturated."""
-        return (1 << (self.bits - 1)) - 1
+        return latent_limit(self.bits)
 
     @property
     def fill_value(self) -> int:
@@ -71,6 +81,11 @@ class LatentFormat:
         return latents.astype(np.float32) * spacing + self.per_channel(self.offset)
 
 
+def latent_limit(bits: Bits) -> int:
+    """Largest magnitude of a latent of `bits` bits: both signs reach equally far."""
+    return (1 << (bits - 1)) - 1
+
+
 @dataclass(frozen=True)
 class FileEntry:
     """One file of a codec: its name in the folder, its role, size in bytes and sha256."""
@@ -79,6 +94,14 @@ class FileEntry:
     role: str
     size_bytes: int
     sha256: str
+
+    def __post_init__(self) -> None:
+        """Refuse names that lead out of the folder, and entries that describe no file."""
+        texts = (self.name, self.role, self.sha256)
+        if not all(type(text) is str for text in texts) or not is_integer(self.size_bytes):
+            raise InvalidInput("expected a file's name, role, size in bytes and sha256")
+        if not _FILE_NAME.fullmatch(self.name):
+            raise InvalidInput(f"the name {self.name!r} is not one of a file in the codec's folder")
 
 
 @dataclass(frozen=True)
@@ -90,6 +113,14 @@ class Manifest:
     files: tuple[FileEntry, ...]
     calibration: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse files of one name, and records that aren't by name."""
+        names = [entry.name for entry in self.files]
+        if len(set(names)) < len(names):
+            raise InvalidInput(f"two files have one name among {', '.join(names)}")
+        if not all(isinstance(record, Mapping) for record in (self.calibration, self.training)):
+            raise InvalidInput("expected the records of calibration and training by name")
 
     def file(self, role: str) -> FileEntry:
         """The file that plays `role`.
@@ -126,7 +157,9 @@ class Manifest:
         try:
             document = json.loads(text)
             version = document["format"]
-        except (ValueError, KeyError, TypeError) as error:
+            if not is_integer(version):
+                raise TypeError(f"format is {version!r}")
+        except _NOT_JSON_OF_OURS as error:
             raise CorruptCodec(f"manifest.json is not a codec's manifest ({error})") from None
         if version != FORMAT_VERSION:
             raise IncompatibleStore(
@@ -134,26 +167,25 @@ class Manifest:
                 f"update the engine"
             )
         try:
-            return cls(
+            manifest = cls(
                 sample=_sample_format(document["sample"]),
                 latent=_latent_format(document["latent"]),
                 files=tuple(FileEntry(**entry) for entry in document["files"]),
                 calibration=document["calibration"],
                 training=document["training"],
             )
-        except (ValueError, KeyError, TypeError) as error:
+            manifest.to_json()  # refuses NaN and Infinity, which Python reads but JSON lacks
+        except InvalidInput as error:
+            raise CorruptCodec(f"manifest.json is damaged: {error}") from None
+        except _NOT_JSON_OF_OURS as error:
             raise CorruptCodec(f"manifest.json is damaged: {error!r}") from None
+        return manifest
 
 
 def _sample_format(values: dict[str, Any]) -> SampleFormat:
     lists = ("shape", "network_shape", "data_range", "network_range")
-    return SampleFormat(
-        **(
-            values
-            | {key: tuple(values[key]) for key in lists}
-            | {"dtype": np.dtype(values["dtype"])}
-        )
-    )
+    parsed = {"dtype": DTYPES[values["dtype"]], "channels_last": values["channels_last"]}
+    return SampleFormat(**(values | parsed | {key: tuple(values[key]) for key in lists}))
 
 
 def _latent_format(values: dict[str, Any]) -> LatentFormat:

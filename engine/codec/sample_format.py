@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,10 @@ from engine.errors import InvalidInput
 
 Channels = Literal["first", "last", "none"]
 MAX_CHANNELS = 4
+DTYPES = {
+    dtype.name: dtype
+    for dtype in map(np.dtype, ("u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8"))
+}
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,10 @@ class SampleFormat:
 
     def __post_init__(self) -> None:
         """Refuse formats that no network could be wrapped in."""
+        check_shape("samples", self.shape)
+        check_shape("the network's samples", self.network_shape)
+        if self.dtype not in DTYPES.values() or not isinstance(self.channels_last, bool):
+            raise InvalidInput(f"expected a dtype of {', '.join(DTYPES)}, found {self.dtype}")
         moved = self.axis_order and tuple(self.shape[axis] for axis in self.axis_order)
         if (moved and moved != self.network_shape) or (
             math.prod(self.shape) != math.prod(self.network_shape)
@@ -39,6 +47,25 @@ class SampleFormat:
             raise InvalidInput(
                 f"the network takes samples of shape {self.network_shape}, "
                 f"which samples of shape {self.shape} can't be brought to"
+            )
+        self._check_ranges()
+
+    def _check_ranges(self) -> None:
+        """Refuse a map between the ranges that the working dtype can't compute."""
+        limits = np.finfo(self.working_dtype)
+        smallest, largest = float(limits.tiny), float(limits.max)
+        for low, high in (self.data_range, self.network_range):
+            if not (is_finite(low) and is_finite(high) and low <= high):
+                raise InvalidInput(f"expected a range of finite numbers, found {(low, high)}")
+        if self.data_range[0] < self.data_range[1] and not (
+            self.network_range[0] < self.network_range[1]
+            and smallest <= self.scale <= largest
+            and smallest <= 1 / self.scale <= largest
+            and abs(self.offset) <= largest
+        ):
+            raise InvalidInput(
+                f"{self.dtype} values of the range {self.data_range} can't be mapped onto "
+                f"{self.network_range} in {self.working_dtype}; rescale the data"
             )
 
     @property
@@ -76,7 +103,8 @@ class SampleFormat:
         )
         if self.axis_order is not None:
             values = values.transpose(0, *(axis + 1 for axis in self.axis_order))
-        return np.ascontiguousarray(values, np.float32).reshape(-1, *self.network_shape)
+        with np.errstate(over="ignore"):  # float64 beyond float32 becomes infinite, as in the graph
+            return np.ascontiguousarray(values, np.float32).reshape(-1, *self.network_shape)
 
 
 def guess_channels(shape: tuple[int, ...]) -> Channels:
@@ -96,8 +124,10 @@ def network_view(
     A vector stays `(features,)`.
 
     Raises:
-        InvalidInput: `channels` names an axis that a vector doesn't have.
+        InvalidInput: `channels` is unknown, or names an axis that a vector doesn't have.
     """
+    if channels not in ("auto", *get_args(Channels)):
+        raise InvalidInput(f"channels must be auto, first, last or none, got {channels!r}")
     if channels == "auto":
         channels = guess_channels(shape)
     if channels == "none":
@@ -110,3 +140,23 @@ def network_view(
 def default_data_range(dtype: np.dtype[Any]) -> tuple[float, float] | None:
     """The dtype's range for uint8, whose values fill it; None where only the data can tell."""
     return (0.0, 255.0) if dtype == np.dtype(np.uint8) else None
+
+
+def check_shape(what: str, shape: tuple[int, ...]) -> None:
+    """Refuse a shape that no array of elements has.
+
+    Raises:
+        InvalidInput: it isn't made of positive integers.
+    """
+    if not shape or not all(is_integer(size) and size > 0 for size in shape):
+        raise InvalidInput(f"expected {what} of positive sizes, found shape {shape}")
+
+
+def is_integer(value: object) -> bool:
+    """Whether `value` is an integer, which to Python True is, too."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def is_finite(value: float, limit: float = float(np.finfo(np.float64).max)) -> bool:
+    """Whether `value` is a number, and not beyond `limit` either way."""
+    return (is_integer(value) or isinstance(value, float)) and -limit <= value <= limit

@@ -18,7 +18,7 @@ from numcodecs import zstd
 from engine.errors import EngineError, InvalidInput
 from engine.geometry import plan_grid
 from engine.jobs.fingerprint import identify
-from engine.jobs.fit import check_fit
+from engine.jobs.fit import check_counts, check_fit, check_step
 from engine.jobs.shard_task import ShardTask
 from engine.jobs.sidecars import Sidecar, open_sidecars
 from engine.runtime.codec import Codec
@@ -30,7 +30,7 @@ from engine.store.lease import lease
 from engine.store.objects import LocalObjects
 from engine.store.plan import StorePlan
 from engine.store.summary import StoreSummary, summarise
-from engine.store.writer import StoreWriter, any_commit
+from engine.store.writer import StoreWriter, any_commit, discard
 
 _ADVICE_BYTES = 4 * 1024 * 1024
 _CUDA_WORKERS = 2
@@ -41,8 +41,8 @@ class CompressionReport(StoreSummary):
     """A store's summary, and how the job that wrote it went.
 
     `elapsed_s` is the time from the first read to the sealed store, `samples_written` what this run
-    added. `zstd_ratio` is what zstd alone reaches on the raw
-    samples, losslessly, measured on at most 4 MiB of them.
+    added. `zstd_ratio` is what zstd alone reaches on the raw samples, losslessly, measured on at
+    most 4 MiB of them.
     """
 
     device: str
@@ -106,9 +106,9 @@ def compress(
         IncompatibleStore: another job's store lies at `store`.
         StorageError: the file system refused; what is committed stays, run again to go on.
     """
+    check_step(step)
+    check_counts(batch=batch, threads=threads)
     running = (codec if isinstance(codec, Codec) else Codec.load(codec, device)).on(device)
-    if not step > 0:
-        raise InvalidInput(f"step must be positive, got {step}")
     with open_source(data, key=key) as source:
         check_fit(source, running)
         carried = open_sidecars(sidecars, len(source))
@@ -169,30 +169,24 @@ def _run(task: ShardTask, counter: _Counter, workers: int) -> int:
 @contextlib.contextmanager
 def _writer(objects: LocalObjects, plan: StorePlan, *, overwrite: bool) -> Iterator[StoreWriter]:
     """The store to write into, leased; bad data leaves nothing, a full disk what is committed."""
-    existed = _is_begun(objects)
     objects.make_folder()
     with lease(objects.folder):
-        if existed and overwrite:
-            objects.remove()
-            existed = False
+        begun = _is_begun(objects)
+        resumed = begun and not overwrite
         try:
-            yield (StoreWriter.resume if existed else StoreWriter.create)(objects, plan)
+            yield (StoreWriter.resume if resumed else StoreWriter.create)(objects, plan)
         except EngineError as error:
-            unusable = isinstance(error, InvalidInput)
-            if unusable or not (existed or any_commit(objects)):
-                objects.remove()
-                objects.folder.rmdir()
+            if isinstance(error, InvalidInput) or not (begun or any_commit(objects)):
+                discard(objects)
             raise
 
 
 def _is_begun(objects: LocalObjects) -> bool:
-    """Whether a store is there to go on with."""
-    folder = objects.folder
-    if is_store(folder):
-        return True
-    if folder.is_file() or next(objects.keys(), None) is not None:
-        raise InvalidInput(f"{folder}: exists and is not a latent store; choose another path")
-    return False
+    """Whether a store is there to go on with, or to overwrite."""
+    begun = is_store(objects.folder)
+    if not begun and next(objects.keys(), None) is not None:
+        raise InvalidInput(f"{objects}: exists and is not a latent store; choose another path")
+    return begun
 
 
 def _plan(
@@ -215,14 +209,16 @@ def _plan(
         quality_unit=high - low or 1.0,
         sidecars={name: sidecar.format for name, sidecar in carried.items()},
         keep_encoder=keep_encoder,
-        source=identify(source)
-        | {"sidecars": {name: identify(sidecar.source) for name, sidecar in carried.items()}},
+        source={
+            "data": identify(source),
+            "sidecars": {name: identify(sidecar.source) for name, sidecar in carried.items()},
+        },
     )
 
 
 def _workers(codec: Codec, threads: int | None) -> int:
     if threads is not None:
-        return max(1, threads)
+        return threads
     return _CUDA_WORKERS if codec.device == "cuda" else available_cores()
 
 

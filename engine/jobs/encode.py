@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.array_output import check_output, write_array
-from engine.jobs.fit import check_fit
+from engine.jobs.fit import check_fit, check_step
 from engine.runtime.codec import Codec, batches, check_finite
 from engine.sources import Source, open_source
 
@@ -45,6 +45,7 @@ def encode(
         StorageError: the file system refused.
     """
     check_output(out, overwrite=overwrite)
+    check_step(step)
     running = (codec if isinstance(codec, Codec) else Codec.load(codec, device)).on(device)
     latent = running.manifest.latent
     with open_source(data, key=key) as source:

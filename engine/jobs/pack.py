@@ -14,6 +14,7 @@ from engine.codec.sample_format import Channels, SampleFormat, network_view
 from engine.errors import InvalidInput
 from engine.runtime.calibration import calibration_rows, value_range
 from engine.runtime.codec import Codec
+from engine.runtime.device import resolve_device
 from engine.runtime.packing import matching_view, pack_networks
 from engine.sources import Source, open_source
 
@@ -50,9 +51,11 @@ def pack(
 
     Raises:
         InvalidInput: the networks don't fit the data or each other.
+        DeviceUnavailable: `device` can't run networks here.
     """
     check_options(bits=bits, input_range=input_range)
     check_codec_target(path, overwrite=overwrite)
+    resolve_device(device)
     with open_source(calibrate, key=key) as source:
         if isinstance(encoder, str | os.PathLike):
             networks = (_read(encoder), _read(decoder))
@@ -103,14 +106,20 @@ def check_options(*, bits: int, input_range: tuple[float, float] | None = None) 
     """
     if bits not in (8, 16):
         raise InvalidInput(f"bits must be 8 or 16, got {bits}")
-    if input_range is not None and not (
-        all(map(math.isfinite, input_range)) and input_range[0] < input_range[1]
-    ):
+    if input_range is None:
+        return
+    low, high = input_range if len(input_range) == 2 else (math.nan, math.nan)
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise InvalidInput(f"input_range must be LOW < HIGH, got {input_range}")
 
 
-def _read(path: str | os.PathLike[str]) -> bytes:
+def _read(path: Any) -> bytes:
+    if not isinstance(path, str | os.PathLike):
+        raise InvalidInput(
+            f"expected encoder and decoder both as ONNX files or both as torch modules, "
+            f"found {type(path).__name__} beside a file"
+        )
     try:
         return Path(path).read_bytes()
     except OSError as error:
-        raise InvalidInput(f"{path}: can't read it: {error.strerror}") from None
+        raise InvalidInput(f"{path}: can't be read: {error.strerror}") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from engine.store.plan import SidecarFormat
 
 @dataclass(frozen=True)
 class Sidecar:
-    """One array to carry along; text is stored as zero-padded UTF-8 bytes."""
+    """One array to carry along; text is stored as zero-padded bytes, that of Python as UTF-8."""
 
     source: Source
     format: SidecarFormat
@@ -38,25 +39,30 @@ def open_sidecars(
     Raises:
         InvalidInput: an array's length is not that of the data, or a name is taken or unusable.
     """
-    named = sidecars if isinstance(sidecars, Mapping) else _named_after_files(sidecars or ())
+    if sidecars is None:
+        return {}
+    named = sidecars if isinstance(sidecars, Mapping) else _named_after_files(sidecars)
     opened = {}
     for name, data in named.items():
-        if not name.replace("_", "").replace("-", "").isalnum():
+        if not re.fullmatch(r"(?!__)[\w-]+", str(name)):
             raise InvalidInput(f"sidecar name {name!r}: use letters, digits, '_' and '-'")
         source = open_source(data, dtypes="any")
         if len(source) != samples:
             raise InvalidInput(f"sidecar {name!r} has {len(source)} rows, the data has {samples}")
-        opened[name] = Sidecar(source, _format(source))
+        opened[str(name)] = Sidecar(source, _format(source))
     return opened
 
 
 def _named_after_files(paths: Sequence[Any]) -> dict[str, Any]:
+    if not isinstance(paths, list | tuple) or not all(
+        isinstance(path, str | os.PathLike) for path in paths
+    ):
+        raise InvalidInput("sidecars must be a mapping of names to arrays, or a list of paths")
     named: dict[str, Any] = {}
-    for path in paths:
-        if not isinstance(path, str | os.PathLike):
-            raise InvalidInput("sidecars must be a mapping of names to arrays, or a list of paths")
-        name, equals, rest = str(path).partition("=")
-        name, target = (name, rest) if equals else (Path(path).name.split(".")[0], str(path))
+    for path in map(str, paths):
+        name, equals, target = path.partition("=")
+        if not equals or Path(path).exists():
+            name, target = Path(path).name.split(".")[0], path
         if name in named:
             raise InvalidInput(f"two sidecars are called {name!r}; name one as NAME=PATH")
         named[name] = target
@@ -68,7 +74,8 @@ def _format(source: Source) -> SidecarFormat:
         return SidecarFormat(source.sample_shape, source.dtype, {})
     width = max(_encoded(block).dtype.itemsize for _, block in blocks(source))
     shape = (*source.sample_shape, max(1, width))
-    return SidecarFormat(shape, np.dtype(np.uint8), {"encoding": "utf-8"})
+    encoding = "utf-8" if source.dtype.kind == "U" else "bytes"
+    return SidecarFormat(shape, np.dtype(np.uint8), {"encoding": encoding})
 
 
 def _encoded(rows: NDArray[Any]) -> NDArray[np.bytes_]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 from collections.abc import Callable, Mapping
@@ -40,9 +41,9 @@ def train(
     loss: str = "mse",
     bits: Bits = 8,
     epochs: int = 20,
-    batch_size: int = 128,
+    batch_size: int = 64,
     learning_rate: float | None = None,
-    patience: int | None = None,
+    patience: int = 10,
     seed: int = 0,
     channels: Channels | Literal["auto"] = "auto",
     arch_options: Mapping[str, float] | None = None,
@@ -80,7 +81,7 @@ def train(
     """
     check_options(bits=bits)
     check_codec_target(path, overwrite=overwrite)
-    from engine.training import export_pair, fit, learning_curve_png
+    from engine.training import export_pair, fit, save_learning_curve
 
     state = _state_folder(Path(path))
     with open_source(data, key=key) as source:
@@ -105,10 +106,11 @@ def train(
             progress=progress,
         )
         networks = export_pair(trained.encoder, trained.decoder, sample.network_shape)
-        curve = {LEARNING_CURVE: ("learning-curve", learning_curve_png(trained.history))}
-        files = pack_networks(
-            *networks, sample, calibration_rows(source), bits, trained.record(), curve
-        )
+        curve = io.BytesIO()
+        save_learning_curve(trained.history, curve)
+        extra = {LEARNING_CURVE: ("learning-curve", curve.getvalue())}
+        rows = calibration_rows(source)
+        files = pack_networks(*networks, sample, rows, bits, trained.record(), extra)
         check_agreement(trained, files, source)
     codec = save_codec(files, path, overwrite=overwrite, device=device)
     shutil.rmtree(state, ignore_errors=True)

@@ -35,20 +35,23 @@ def decode(
         progress: called with samples done and samples in all.
 
     Raises:
-        InvalidInput: `out` is taken or has another ending.
+        InvalidInput: `out` is taken or has another ending, or the store has no such rows.
         CorruptStore: the store is damaged.
         StorageError: the file system refused.
     """
     check_output(out, overwrite=overwrite)
     opened = store if isinstance(store, Store) else Store(store, device)
-    wanted, _ = select_rows(parse_rows(rows) if isinstance(rows, str) else rows, len(opened))
+    try:
+        wanted = select_rows(parse_rows(rows) if isinstance(rows, str) else rows, len(opened))
+    except IndexError as error:
+        raise InvalidInput(str(error)) from None
     shape = (len(wanted), *opened.shape[1:])
     write_array(out, _decoded(opened, wanted, progress), shape, opened.dtype)
     return shape
 
 
-def parse_rows(text: str) -> slice:
-    """A slice from `start:stop`, `start:stop:step` or a single row number.
+def parse_rows(text: str) -> slice | int:
+    """A slice from `start:stop` or `start:stop:step`, or a single row number.
 
     Raises:
         InvalidInput: it is none of these.
@@ -58,7 +61,7 @@ def parse_rows(text: str) -> slice:
     except ValueError:
         numbers = []
     if len(numbers) == 1 and numbers[0] is not None:
-        return slice(numbers[0], numbers[0] + 1 or None)
+        return numbers[0]
     if len(numbers) in (2, 3) and numbers[2:] != [0]:
         return slice(*numbers)
     raise InvalidInput(f"rows {text!r}: expected START:STOP, START:STOP:STEP or one row number")

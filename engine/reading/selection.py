@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from engine.errors import InvalidInput
 
 
-def select_rows(key: Any, length: int) -> tuple[NDArray[np.int64], bool]:
-    """Rows that `key` asks for among `length`, and whether it asks for a single sample.
+def select_rows(key: Any, length: int) -> NDArray[np.int64]:
+    """Rows that `key` asks for among `length`.
 
     `key` is an integer, a slice, a list of integers in any order, or a boolean mask.
 
@@ -21,29 +21,48 @@ def select_rows(key: Any, length: int) -> tuple[NDArray[np.int64], bool]:
         InvalidInput: an index that can't select samples.
     """
     if isinstance(key, slice):
-        return np.arange(*key.indices(length), dtype=np.int64), False
-    if key is Ellipsis:
-        return np.arange(length, dtype=np.int64), False
-    if not isinstance(key, bool | np.bool_):
-        try:
-            return _in_range(np.array([operator.index(key)], np.int64), length), True
-        except TypeError:
-            pass
-    rows = np.asarray(key)
-    if rows.size == 0 and rows.ndim == 1 and rows.dtype != bool:
-        return np.empty(0, np.int64), False
+        return np.arange(*_slice_range(key, length), dtype=np.int64)
+    if is_integer(key):
+        return _in_range(np.array([operator.index(key)]), length)
+    rows = _as_array(key)
     if rows.dtype == bool and rows.shape == (length,):
-        return np.flatnonzero(rows).astype(np.int64), False
-    if rows.dtype == bool or rows.dtype.kind not in "iu" or rows.ndim != 1:
+        return np.flatnonzero(rows).astype(np.int64)
+    if rows.shape == (0,) and rows.dtype != bool:
+        return np.empty(0, np.int64)
+    if rows.dtype.kind not in "iu" or rows.ndim != 1:
         raise InvalidInput(
             f"samples are selected by an integer, a slice, a list of integers or a mask of "
             f"{length} booleans, got {rows.dtype} of shape {rows.shape}"
         )
-    return _in_range(rows.astype(np.int64), length), False
+    return _in_range(rows, length)
 
 
-def _in_range(rows: NDArray[np.int64], length: int) -> NDArray[np.int64]:
+def is_integer(key: Any) -> bool:
+    """Whether an index asks for a single sample, which takes the first axis away."""
+    try:
+        operator.index(key)
+    except TypeError:
+        return False
+    return not isinstance(key, bool | np.bool_)
+
+
+def _slice_range(key: slice, length: int) -> tuple[int, int, int]:
+    try:
+        return key.indices(length)
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(f"{key} can't select samples: {error}") from None
+
+
+def _as_array(key: Any) -> NDArray[Any]:
+    try:
+        return np.asarray(key)
+    except ValueError as error:
+        raise InvalidInput(f"samples can't be selected by a ragged list: {error}") from None
+
+
+def _in_range(rows: NDArray[Any], length: int) -> NDArray[np.int64]:
     outside = (rows < -length) | (rows >= length)
     if outside.any():
         raise IndexError(f"sample {rows[outside][0]} is out of range for {length} samples")
-    return np.where(rows < 0, rows + length, rows)
+    found: NDArray[np.int64] = rows.astype(np.int64) % length
+    return found

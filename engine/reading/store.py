@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from engine.quality import decode_errors, error_levels
-from engine.reading.selection import select_rows
+from engine.errors import CorruptStore
+from engine.quality import decode_errors
+from engine.reading.selection import is_integer, select_rows
 from engine.runtime.codec import Codec
 from engine.store.contents import StoreContents
 from engine.store.plan import LATENTS, QUALITY, QUALITY_COLUMNS, SIDECARS
@@ -62,7 +63,13 @@ class Store:
     @functools.cached_property
     def codec(self) -> Codec:
         """The codec that lies in the store."""
-        return Codec(self.contents.codec_files, self._device)
+        codec = Codec(self.contents.codec_files, self._device)
+        if (codec.sample_shape, codec.dtype) != (self.shape[1:], self.dtype):
+            raise CorruptStore(
+                f"{self.contents.objects}: holds {self.dtype} samples of shape {self.shape[1:]}, "
+                f"its codec makes {codec.dtype} of shape {codec.sample_shape}"
+            )
+        return codec
 
     @property
     def latents(self) -> zarr.Array[Any]:
@@ -72,9 +79,7 @@ class Store:
     @functools.cached_property
     def quality(self) -> Mapping[str, NDArray[np.float32]]:
         """`max_abs_error` and `mse` of every sample, float32 `(samples,)`, rounded up."""
-        array = self.contents.zarr_array(QUALITY)
-        codes = np.asarray(array[:])
-        levels = error_levels(float(str(array.attrs["unit"])))
+        codes, levels = self.contents.read_array(QUALITY), self.contents.error_levels
         columns = (levels, levels**2)
         return {
             name: decode_errors(codes[:, column], columns[column])
@@ -96,12 +101,17 @@ class Store:
         return self.shape[0]
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
-        first, rest = (key[0], key[1:]) if isinstance(key, tuple) and key else (key, ())
-        if first is Ellipsis and rest:
-            return self[(slice(None),) * (self.ndim - len(rest)) + rest]
-        rows, single = select_rows(slice(None) if key == () else first, len(self))
-        samples = self._decode(rows)
-        result: NDArray[Any] = samples[0][rest] if single else samples[(slice(None), *rest)]
+        index = key if isinstance(key, tuple) else (key,)
+        if not index or index[0] is Ellipsis:
+            return self._decode(np.arange(len(self)))[index]
+        first, *rest = index
+        samples = self._decode(select_rows(first, len(self)))
+        kept: Any = slice(None)
+        if is_integer(first):
+            kept = 0
+        elif rest and not isinstance(first, slice):
+            kept = np.arange(len(samples))  # NumPy pairs a list or mask with further lists
+        result: NDArray[Any] = samples[(kept, *rest)]
         return result
 
     def __iter__(self) -> Iterator[NDArray[Any]]:
@@ -116,11 +126,11 @@ class Store:
 
     def read(self, indices: ArrayLike | slice) -> NDArray[Any]:
         """Samples `(n, *sample_shape)` of a list of rows, a mask or a slice, in that order."""
-        return self._decode(select_rows(indices, len(self))[0])
+        return self._decode(select_rows(indices, len(self)))
 
     def read_latents(self, indices: ArrayLike | slice = slice(None)) -> NDArray[np.float32]:
         """Float32 latents `(n, *latent_shape)`, dequantised: the features of the samples."""
-        rows, _ = select_rows(indices, len(self))
+        rows = select_rows(indices, len(self))
         return self.codec.manifest.latent.dequantise(self.read_integer_latents(rows), self.step)
 
     def read_integer_latents(self, rows: NDArray[np.int64]) -> NDArray[Any]:
@@ -158,24 +168,23 @@ class Store:
         return f"<engine.Store {self.contents.objects} shape={self.shape} dtype={self.dtype}>"
 
     def _decode(self, rows: NDArray[np.int64]) -> NDArray[Any]:
-        """Decode each row once, chunk after chunk, and bring them into the asked order."""
-        if len(rows) > 1 and not (np.diff(rows) > 0).all():
-            unique, positions = np.unique(rows, return_inverse=True)
-            decoded: NDArray[Any] = self._decode(unique)[positions]
-            return decoded
+        """Decode each row once, in the order of the store, and put it wherever it was asked for."""
         samples = np.empty((len(rows), *self.shape[1:]), self.dtype)
+        order = np.argsort(rows, kind="stable")
+        unique, firsts = np.unique(rows[order], return_index=True)
+        bounds = np.append(firsts, len(rows))
         done = 0
-        for block in self.blocks(rows):
-            latents = self.read_integer_latents(block)
-            samples[done : done + len(block)] = self.codec.decode(latents, self.step)
+        for block in self.blocks(unique):
+            decoded = self.codec.decode(self.read_integer_latents(block), self.step)
+            positions = order[bounds[done] : bounds[done + len(block)]]
+            samples[positions] = decoded[np.searchsorted(block, rows[positions])]
             done += len(block)
         return samples
 
     def _sidecar(self, name: str) -> NDArray[Any]:
-        array = self.contents.zarr_array(name)
-        values = np.asarray(array[:])
-        if array.attrs.get("encoding") != "utf-8":
+        values = self.contents.read_array(name)
+        encoding = self.contents.arrays[name].attributes.get("encoding")
+        if encoding is None:
             return values
-        return np.char.decode(
-            np.ascontiguousarray(values).view(f"S{values.shape[-1]}")[..., 0], "utf-8"
-        )
+        text = values.view(f"S{values.shape[-1]}")[..., 0]
+        return np.char.decode(text, "utf-8") if encoding == "utf-8" else text

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from engine.errors import CorruptStore, EngineError, IncompatibleStore, IncompleteStore
-from engine.quality import encode_errors, error_levels
+from engine.errors import CorruptStore, EngineError
+from engine.quality import encode_errors
 from engine.reading.store import Store
 from engine.runtime.codec import batches
 from engine.runtime.error_statistics import error_statistics
@@ -58,17 +58,14 @@ def verify(
 
     Raises:
         InvalidInput: no store there, or `against` can't be read.
+        IncompatibleStore: a later version of the engine wrote the store.
         IncompleteStore: the job that writes the store has not ended.
     """
     try:
         opened = Store(store, device)
-        names = opened.contents.expected_shard_objects()
-    except (IncompleteStore, IncompatibleStore):
-        raise
     except CorruptStore as error:
         return Verification((str(error),), 0, 0)
-    expected = {**opened.contents.head.objects, **names}
-    problems = list(_damaged(opened.contents, expected))
+    problems, checked = _check_objects(opened.contents)
     compared = 0
     if against is not None:
         with open_source(against, key=key) as source:
@@ -77,27 +74,42 @@ def verify(
                 compared += count
                 if progress is not None:
                     progress(compared, len(opened))
-    return Verification(tuple(problems), len(expected) + 1, compared)
+    return Verification(tuple(problems), checked, compared)
+
+
+def _check_objects(contents: StoreContents) -> tuple[list[str], int]:
+    """Problems of the objects of a store, and how many were checked, the head among them."""
+    expected = dict(contents.head.objects)
+    problems = list(_damaged(contents, expected))
+    try:
+        shards = contents.expected_shard_objects()
+    except CorruptStore as error:
+        return [*problems, f"the shards can't be checked: {error}"], len(expected) + 1
+    problems += _damaged(contents, shards)
+    found = set(contents.objects.keys()) - {METADATA}
+    surplus = sorted(found - expected.keys() - shards.keys())
+    problems += [f"{key}: surplus (the store doesn't list it)" for key in surplus]
+    return problems, len(expected) + len(shards) + 1
 
 
 def _damaged(contents: StoreContents, expected: dict[str, tuple[int, str]]) -> Iterator[str]:
-    found = set(contents.objects.keys())
     for key, (size, sha256) in sorted(expected.items()):
-        if key not in found:
+        found = contents.objects.size_of(key)
+        if found is None:
             yield f"{key}: missing"
-            continue
-        content = contents.objects.get(key)
-        if len(content) != size:
-            yield f"{key}: expected {size} bytes, found {len(content)}"
-        elif hashlib.sha256(content).hexdigest() != sha256:
+        elif found != size:
+            yield f"{key}: expected {size} bytes, found {found}"
+        elif hashlib.sha256(contents.objects.get(key)).hexdigest() != sha256:
             yield f"{key}: damaged (its digest is wrong)"
-    for key in sorted(found - expected.keys() - {METADATA}):
-        yield f"{key}: surplus (the store doesn't list it)"
 
 
 def _compared(store: Store, source: Source) -> Iterator[tuple[list[str], int]]:
-    if source.shape != store.shape or source.dtype != store.dtype:
-        found, expected = f"{source.dtype} {source.shape}", f"{store.dtype} {store.shape}"
+    try:
+        expected, found = f"{store.codec.dtype} {store.shape}", f"{source.dtype} {source.shape}"
+    except EngineError as error:
+        yield [f"the samples can't be compared: {error}"], 0
+        return
+    if found != expected:
         yield [f"{source.name}: holds {found}, the store {expected}"], 0
         return
     grid = store.contents.arrays[LATENTS].grid
@@ -117,7 +129,6 @@ def _compare_shard(store: Store, source: Source, shard: int, start: int, stop: i
     contents = store.contents
     digest = hashlib.sha256()
     recorded = contents.read_chunk(QUALITY, shard, 0)
-    levels = error_levels(float(contents.arrays[QUALITY].attributes["unit"]))
     worse = 0
     for first, last in batches(stop - start, store.codec.batch_samples):
         samples = source.read(start + first, start + last)
@@ -129,7 +140,7 @@ def _compare_shard(store: Store, source: Source, shard: int, start: int, stop: i
             decoded.reshape(len(samples), -1), samples.reshape(len(samples), -1), *errors
         )
         errors[1] = np.sqrt(errors[1] / math.prod(source.sample_shape))
-        codes = encode_errors(errors, levels).astype(int).T
+        codes = encode_errors(errors, contents.error_levels).astype(int).T
         worse += int((codes > recorded[first:last].astype(int) + _CODE_TOLERANCE).any(axis=1).sum())
     if digest.digest() != bytes(contents.ledger[shard]["source_sha256"]):
         return "the data differ from what was compressed"

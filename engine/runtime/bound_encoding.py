@@ -80,12 +80,13 @@ class BoundEncoder:
     ) -> OrtValue:
         from onnxruntime import OrtValue
 
-        result = OrtValue.ortvalue_from_shape_and_type(shape, dtype, self._codec.device, 0)
-        binding = network.session.io_binding()
-        binding.bind_ortvalue_input(network.input_name, value)
-        binding.bind_ortvalue_input("step", self._step)
-        binding.bind_ortvalue_output(network.output_name, result)
-        network.session.run_with_iobinding(binding)  # waits for the device before it returns
+        with network.failures_named():
+            result = OrtValue.ortvalue_from_shape_and_type(shape, dtype, self._codec.device, 0)
+            binding = network.session.io_binding()
+            binding.bind_ortvalue_input(network.input_name, value)
+            binding.bind_ortvalue_input("step", self._step)
+            binding.bind_ortvalue_output(network.output_name, result)
+            network.session.run_with_iobinding(binding)  # waits for the device before it returns
         return result
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -90,15 +91,14 @@ class Codec:
 
     @property
     def batch_samples(self) -> int:
-        """Samples per run of a network: few enough to stay in a CPU's cache."""
-        elements = int(np.prod(self.sample_shape))
-        return max(1, min(_MAX_BATCH, _BATCH_ELEMENTS // elements))
+        """Samples per run of a network."""
+        return batch_samples(self.sample_shape)
 
     def encode(self, batch: ArrayLike, step: float = 1.0) -> NDArray[Any]:
         """Integer latents `(n, *latent_shape)` of samples `(n, *sample_shape)`.
 
         Raises:
-            InvalidInput: wrong dtype or shape, or values that are not finite.
+            InvalidInput: wrong dtype or shape, values that are not finite, or an unusable `step`.
         """
         samples = self._checked(batch)
         check_finite(samples)
@@ -110,7 +110,7 @@ class Codec:
         """Samples `(n, *sample_shape)`, in the samples' dtype, of latents `(n, *latent_shape)`.
 
         Raises:
-            InvalidInput: wrong dtype or shape.
+            InvalidInput: wrong dtype or shape, or an unusable `step`.
         """
         return finish(self.reconstruct(latents, step), self.dtype)
 
@@ -165,6 +165,7 @@ class Codec:
         shape: tuple[int, ...],
         dtype: np.dtype[Any],
     ) -> NDArray[Any]:
+        check_step(step)
         result = np.empty((len(values), *shape), dtype)
         scale = np.array([step], np.float32)
         for start, stop in batches(len(values), self.batch_samples):
@@ -172,10 +173,26 @@ class Codec:
         return result
 
 
+def batch_samples(sample_shape: tuple[int, ...]) -> int:
+    """Samples per run of a network: few enough to stay in a CPU's cache."""
+    return max(1, min(_MAX_BATCH, _BATCH_ELEMENTS // math.prod(sample_shape)))
+
+
 def batches(count: int, size: int) -> Iterator[tuple[int, int]]:
     """Cut `count` rows into runs of `size`; the last may be short."""
     for start in range(0, count, size):
         yield start, min(start + size, count)
+
+
+def check_step(step: float) -> None:
+    """Refuse a scale of the quantiser that the networks, which take it as float32, can't use.
+
+    Raises:
+        InvalidInput: it isn't a positive float32.
+    """
+    limits = np.finfo(np.float32)
+    if not float(limits.tiny) <= step <= float(limits.max):
+        raise InvalidInput(f"step must be a positive number that float32 holds, got {step}")
 
 
 def check_finite(samples: NDArray[Any], first_row: int = 0) -> None:

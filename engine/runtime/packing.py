@@ -23,7 +23,7 @@ from engine.codec.sample_format import SampleFormat
 from engine.errors import InvalidInput
 from engine.quality import peak_value, psnr_db
 from engine.runtime.calibration import calibrate_latents
-from engine.runtime.codec import Codec
+from engine.runtime.codec import Codec, batches
 from engine.runtime.session import run_bare_session
 
 MEASURED_SAMPLES = 1024
@@ -48,8 +48,7 @@ def pack_networks(
     networks = [
         parse_network(content, role) for role, content in ((ENCODER, encoder), (DECODER, decoder))
     ]
-    batch = max(1, min(256, 200_000 // math.prod(sample.shape)))
-    latent = calibrate_latents(run_bare_session(encoder), calibration, sample, bits, batch)
+    latent = calibrate_latents(run_bare_session(encoder, ENCODER), calibration, sample, bits)
     _check_shapes(networks[1], sample, latent)
     _check_decoder(decoder, sample, latent)
     files = {
@@ -101,7 +100,7 @@ def _check_shapes(decoder: ModelProto, sample: SampleFormat, latent: LatentForma
 
 
 def _check_decoder(decoder: bytes, sample: SampleFormat, latent: LatentFormat) -> None:
-    found = run_bare_session(decoder)(np.zeros((2, *latent.shape), np.float32)).shape
+    found = run_bare_session(decoder, DECODER)(np.zeros((2, *latent.shape), np.float32)).shape
     if found != (2, *sample.network_shape):
         raise InvalidInput(
             f"the decoder returns {found} for two samples, expected {(2, *sample.network_shape)}"
@@ -109,16 +108,22 @@ def _check_decoder(decoder: bytes, sample: SampleFormat, latent: LatentFormat) -
 
 
 def _measure(codec: Codec, calibration: NDArray[Any]) -> dict[str, Any]:
-    samples = calibration[:: max(1, len(calibration) // MEASURED_SAMPLES)]
-    latents = codec.encode(samples)
-    errors = codec.decode(latents).astype(np.float64) - samples.astype(np.float64)
-    low, high = codec.manifest.sample.data_range
-    psnr = psnr_db(float(np.mean(errors**2)), peak_value(codec.dtype, low, high))
+    samples = calibration[:: math.ceil(len(calibration) / MEASURED_SAMPLES)]
+    saturated, sum_squared_error = 0, 0.0
+    for start, stop in batches(len(samples), codec.batch_samples):
+        batch = samples[start:stop]
+        latents = codec.encode(batch)
+        saturated += int(np.count_nonzero(np.abs(latents) == codec.manifest.latent.limit))
+        sum_squared_error += float(
+            np.sum(np.square(np.subtract(codec.decode(latents), batch, dtype=np.float64)))
+        )
+    peak = peak_value(codec.dtype, *codec.manifest.sample.data_range)
+    psnr = psnr_db(sum_squared_error / samples.size, peak)
     return {
         "samples": len(samples),
         "psnr_db": round(psnr, 2) if math.isfinite(psnr) else None,
-        "saturated": int(np.sum(np.abs(latents) == codec.manifest.latent.limit)),
-        "latents": int(latents.size),
+        "saturated": saturated,
+        "latents": len(samples) * math.prod(codec.latent_shape),
     }
 
 

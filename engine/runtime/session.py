@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import functools
+import io
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.errors import CorruptCodec, DeviceUnavailable
+from engine.errors import CorruptCodec, DeviceUnavailable, EngineError, InvalidInput, one_line
 from engine.runtime.device import Device
 
 if TYPE_CHECKING:
     import onnxruntime
 
-_ERRORS_ONLY = 3
+_FATAL_ONLY = 4  # whatever is less than fatal comes as an exception
 
 
 class Network:
@@ -36,18 +39,52 @@ class Network:
         self.output_name = self.session.get_outputs()[0].name
 
     def __call__(self, batch: NDArray[Any], step: NDArray[np.float32]) -> NDArray[Any]:
-        """Run the graph; arrays go in and come out on the host."""
-        result: NDArray[Any] = self.session.run(None, {self.input_name: batch, "step": step})[0]
-        return result
+        """Run the graph; arrays go in and come out on the host.
+
+        Raises:
+            DeviceUnavailable: the device has too little memory, or fails.
+        """
+        with self.failures_named():
+            result: NDArray[Any] = self.session.run(None, {self.input_name: batch, "step": step})[0]
+            return result
+
+    @contextlib.contextmanager
+    def failures_named(self) -> Iterator[None]:
+        """Give what onnxruntime raises while it runs the graph a name of ours."""
+        try:
+            yield
+        except Exception as error:  # onnxruntime raises pybind types of its own
+            raise DeviceUnavailable(
+                f"running a network on {self.device} failed: {one_line(error)}"
+            ) from None
 
 
-def run_bare_session(content: bytes) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
-    """A bare float network on the CPU, as a function of one batch."""
-    session = _open_session(content, "cpu", 0)
-    name = session.get_inputs()[0].name
+def run_bare_session(
+    content: bytes, name: str
+) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    """A bare float network on the CPU, as a function of one batch `(n, *shape)`.
+
+    Raises:
+        InvalidInput: onnxruntime can't load it, or, when it is called, can't run it.
+    """
+    try:
+        session = _open_session(content, "cpu", 0)
+    except CorruptCodec as error:
+        raise InvalidInput(f"{name}: {error}") from None
+    input_name = session.get_inputs()[0].name
 
     def run(batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        result: NDArray[np.float32] = session.run(None, {name: batch})[0]
+        try:
+            result: NDArray[np.float32] = session.run(None, {input_name: batch})[0]
+        except Exception as error:  # onnxruntime raises pybind types of its own
+            raise InvalidInput(
+                f"{name}: can't be run on float32 of shape {batch.shape}: {one_line(error)}"
+            ) from None
+        if len(result) != len(batch):
+            raise InvalidInput(
+                f"{name}: expected one result a sample, found shape {result.shape} "
+                f"for {len(batch)} samples"
+            )
         return result
 
     return run
@@ -64,29 +101,37 @@ def probe_cuda_session() -> str | None:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
     try:
         _open_session(model.SerializeToString(), "cuda", 0)
-    except DeviceUnavailable as error:
+    except EngineError as error:
         return str(error)
     return None
+
+
+@functools.cache
+def _preload_cuda() -> None:
+    """Load CUDA's libraries from Python packages, unseen: onnxruntime prints what it misses."""
+    import onnxruntime
+
+    if hasattr(onnxruntime, "preload_dlls"):
+        with contextlib.redirect_stdout(io.StringIO()):
+            onnxruntime.preload_dlls()
 
 
 def _open_session(content: bytes, device: Device, threads: int) -> onnxruntime.InferenceSession:
     import onnxruntime
 
-    onnxruntime.set_default_logger_severity(_ERRORS_ONLY + (device == "cuda"))
+    onnxruntime.set_default_logger_severity(_FATAL_ONLY)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    options.log_severity_level = _ERRORS_ONLY
+    options.log_severity_level = _FATAL_ONLY
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     providers: list[Any] = ["CPUExecutionProvider"]
     if device == "cuda":
-        if hasattr(onnxruntime, "preload_dlls"):
-            onnxruntime.preload_dlls()
+        _preload_cuda()
         providers.insert(0, ("CUDAExecutionProvider", {"use_tf32": 0}))
     try:
         session = onnxruntime.InferenceSession(content, options, providers=providers)
     except Exception as error:  # onnxruntime raises pybind types of its own
-        reason = str(error).strip().splitlines()[0]
-        raise CorruptCodec(f"onnxruntime can't load the network: {reason}") from None
+        raise CorruptCodec(f"onnxruntime can't load the network: {one_line(error)}") from None
     session.disable_fallback()
     if device == "cuda" and session.get_providers()[0] != "CUDAExecutionProvider":
         raise DeviceUnavailable(

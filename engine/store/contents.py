@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import json
+import operator
 import os
-import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,17 +16,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.codec.files import MANIFEST, CodecFiles
-from engine.errors import CorruptCodec, CorruptStore, IncompleteStore, InvalidInput
+from engine.errors import (
+    CorruptCodec,
+    CorruptStore,
+    IncompatibleStore,
+    IncompleteStore,
+    InvalidInput,
+)
 from engine.geometry import RowGrid
+from engine.quality import error_levels
 from engine.store.arrays import METADATA, ShardedArray
-from engine.store.head import ATTRIBUTE, WRITING, Head, Part
+from engine.store.head import ATTRIBUTE, VARIABLE, WRITING, Head, Part
 from engine.store.ledger import parse_records, record_dtype
 from engine.store.objects import LocalObjects
-from engine.store.plan import LEDGER, VARIABLE
+from engine.store.plan import LATENTS, LEDGER, QUALITY
 from engine.store.shard import CRC_BYTES, decode_chunk, decode_index, index_size_bytes
 
 if TYPE_CHECKING:
     import zarr
+
+_CACHED_INDEXES = 4096
 
 
 class StoreContents:
@@ -36,21 +47,17 @@ class StoreContents:
         Raises:
             InvalidInput: there is nothing at `path`.
             CorruptStore: it isn't a latent store, or its head is damaged.
+            IncompatibleStore: it needs a later version of the engine.
             IncompleteStore: the job that writes it has not ended.
         """
         self.objects = LocalObjects(path)
-        if not Path(path).exists():
-            raise InvalidInput(f"{path}: no such store")
-        if not Path(path, METADATA).is_file():
-            raise CorruptStore(f"{path}: not a latent store (no {METADATA} in it)")
-        self.head = _read_head(self.objects)
+        self.head = read_head(self.objects)
         if self.head.state == WRITING:
             raise IncompleteStore(
                 f"{path}: the job that writes this store has not ended; "
                 f"run the same `engine compress` again to finish it"
             )
-        self._indexes: dict[tuple[str, int], NDArray[np.uint64]] = {}
-        self._lock = threading.Lock()
+        self._index = functools.lru_cache(_CACHED_INDEXES)(self._read_index)
 
     @property
     def part(self) -> Part:
@@ -60,24 +67,41 @@ class StoreContents:
     @functools.cached_property
     def attributes(self) -> dict[str, Any]:
         """Attributes of the variable's group: shape, dtype, guarantee, step."""
-        document = self._metadata(f"{VARIABLE}/{METADATA}")
-        attributes: dict[str, Any] = document["attributes"]
+        key = f"{VARIABLE}/{METADATA}"
+        with self._making_sense(key):
+            attributes: dict[str, Any] = self._metadata(key)["attributes"]
+            samples, *_ = map(operator.index, attributes["array_shape"])
+            kind, step = np.dtype(attributes["dtype"]).kind, float(attributes["step"])
+            if samples != self.part.samples or kind not in "iuf" or not step > 0:
+                raise ValueError(f"{samples} samples of {attributes['dtype']} at step {step}")
         return attributes
 
     @functools.cached_property
     def arrays(self) -> dict[str, ShardedArray]:
         """The arrays with an object in every shard, by name, in the ledger's order."""
-        return {name: self._sharded_array(name) for name in self.part.arrays}
+        arrays = {name: self._sharded_array(name) for name in self.part.arrays}
+        if not {LATENTS, QUALITY} <= arrays.keys():
+            raise CorruptStore(f"{self.objects}: the head lists no {LATENTS} or no {QUALITY}")
+        return arrays
 
     @functools.cached_property
     def ledger(self) -> NDArray[Any]:
         """All ledger records, one a shard."""
         raw = self._bytes_array(f"{self.part.path}/{LEDGER}")
         dtype = record_dtype(list(self.arrays.values()))
-        shards = next(iter(self.arrays.values())).grid.shard_count
+        shards = self.arrays[LATENTS].grid.shard_count
         if len(raw) != shards * dtype.itemsize:
             raise CorruptStore(f"{self.objects}: the ledger doesn't hold {shards} records")
-        return parse_records(raw, dtype, bytes.fromhex(self.head.store_id))
+        try:
+            return parse_records(raw, dtype, bytes.fromhex(self.head.store_id))
+        except CorruptStore as error:
+            raise CorruptStore(f"{self.objects}: {error}") from None
+
+    @functools.cached_property
+    def error_levels(self) -> NDArray[np.float64]:
+        """The 256 errors, in the samples' units, that the codes of the quality stand for."""
+        with self._making_sense(f"{self.part.path}/{QUALITY}/{METADATA}"):
+            return error_levels(float(self.arrays[QUALITY].attributes["unit"]))
 
     @functools.cached_property
     def codec_files(self) -> CodecFiles:
@@ -100,10 +124,21 @@ class StoreContents:
         return codec
 
     def zarr_array(self, name: str) -> zarr.Array[Any]:
-        """An array of the part as zarr-python opens it, read-only."""
+        """An array of the part as zarr-python opens it, read-only; only its metadata is checked."""
         import zarr
 
+        self._trusted(f"{self.part.path}/{name}/{METADATA}")
         return zarr.open_array(self.objects.folder / self.part.path / name, mode="r")
+
+    def read_array(self, name: str) -> NDArray[Any]:
+        """A whole array of the part `(samples, ...)`, every chunk checked as in `read_chunk`."""
+        array = self.arrays[name]
+        values = np.empty((array.grid.samples, *array.item_shape), array.dtype)
+        for start in range(0, len(values), array.grid.chunk_samples):
+            rows = values[start : start + array.grid.chunk_samples]
+            shard, chunk, _ = array.grid.locate(start)
+            rows[:] = self.read_chunk(name, shard, chunk)[: len(rows)]
+        return values
 
     def read_chunk(self, name: str, shard: int, chunk: int) -> NDArray[Any]:
         """One chunk `(chunk_samples, ...)` of an array: one ranged read, the index cached.
@@ -116,8 +151,7 @@ class StoreContents:
         where = f"{self.objects}: chunk {chunk} of {key}"
         offset, length = (int(value) for value in self._index(name, shard)[chunk])
         content = self.objects.get_range(key, offset, length)
-        recorded = self._recorded("chunk_crc32c", name, shard)[chunk]
-        if int.from_bytes(content[-CRC_BYTES:], "little") != recorded:
+        if _closing_crc32c(content) != self._recorded("chunk_crc32c", name, shard)[chunk]:
             raise CorruptStore(f"{where} is not the one that the ledger recorded")
         return decode_chunk(content, array.chunk_shape, array.dtype, where)
 
@@ -132,30 +166,23 @@ class StoreContents:
             for shard, record in enumerate(self.ledger)
         }
 
-    def _index(self, name: str, shard: int) -> NDArray[np.uint64]:
-        cached = self._indexes.get((name, shard))
-        if cached is not None:
-            return cached
+    def _read_index(self, name: str, shard: int) -> NDArray[np.uint64]:
         array = self.arrays[name]
         key = f"{self.part.path}/{array.key(shard)}"
         size = index_size_bytes(array.grid.chunks_per_shard)
         content = self.objects.get_range(key, -size, size)
-        index = decode_index(content, f"{self.objects}: {key}")
-        if int.from_bytes(content[-CRC_BYTES:], "little") != self._recorded(
-            "index_crc32c", name, shard
-        ):
+        if _closing_crc32c(content) != self._recorded("index_crc32c", name, shard):
             raise CorruptStore(f"{self.objects}: {key} is not the one that the ledger recorded")
-        with self._lock:
-            self._indexes[name, shard] = index
-        return index
+        return decode_index(content, f"{self.objects}: {key}")
 
     def _recorded(self, field: str, name: str, shard: int) -> Any:
         position = self.part.arrays.index(name)
         return self.ledger[shard][f"{field}_{position}"]
 
     def _metadata(self, key: str) -> dict[str, Any]:
-        document: dict[str, Any] = json.loads(self._trusted(key))
-        return document
+        with self._making_sense(key):
+            document: dict[str, Any] = json.loads(self._trusted(key))
+            return document
 
     def _trusted(self, key: str) -> bytes:
         """An object that the head lists, checked against its digest there."""
@@ -171,30 +198,45 @@ class StoreContents:
         return content
 
     def _bytes_array(self, name: str) -> bytes:
-        document = self._metadata(f"{name}/{METADATA}")
-        (size,) = document["shape"]
-        (chunk_bytes,) = document["chunk_grid"]["configuration"]["chunk_shape"]
-        chunks = []
-        for chunk in range(-(-size // chunk_bytes)):
-            key = f"{name}/c/{chunk}"
-            where = f"{self.objects}: {key}"
-            values = decode_chunk(self._trusted(key), (chunk_bytes,), np.dtype(np.uint8), where)
-            chunks.append(values.tobytes())
-        return b"".join(chunks)[:size]
+        key = f"{name}/{METADATA}"
+        with self._making_sense(key):
+            document = self._metadata(key)
+            (size,) = document["shape"]
+            (chunk_bytes,) = document["chunk_grid"]["configuration"]["chunk_shape"]
+            keys = [f"{name}/c/{chunk}" for chunk in range(-(-size // chunk_bytes))]
+        dtype = np.dtype(np.uint8)
+        chunks = [
+            decode_chunk(self._trusted(key), (chunk_bytes,), dtype, f"{self.objects}: {key}")
+            for key in keys
+        ]
+        return b"".join(chunk.tobytes() for chunk in chunks)[:size]
 
     def _sharded_array(self, name: str) -> ShardedArray:
-        document = self._metadata(f"{self.part.path}/{name}/{METADATA}")
-        part = self.part
-        (sharding,) = document["codecs"]
-        chunk_samples = sharding["configuration"]["chunk_shape"][0]
-        return ShardedArray(
-            name=name,
-            grid=RowGrid(part.samples, chunk_samples, part.shard_samples),
-            item_shape=tuple(document["shape"][1:]),
-            dtype=np.dtype(document["data_type"]),
-            fill_value=document["fill_value"],
-            attributes=document["attributes"],
-        )
+        key, part = f"{self.part.path}/{name}/{METADATA}", self.part
+        with self._making_sense(key):
+            document = self._metadata(key)
+            samples, *item_shape = map(operator.index, document["shape"])
+            (sharding,) = document["codecs"]
+            chunk_samples = operator.index(sharding["configuration"]["chunk_shape"][0])
+            dtype = np.dtype(document["data_type"])
+            if samples != part.samples or dtype.kind not in "biuf":
+                raise ValueError(f"{samples} samples of {dtype}")
+            return ShardedArray(
+                name=name,
+                grid=RowGrid(part.samples, chunk_samples, part.shard_samples),
+                item_shape=tuple(item_shape),
+                dtype=dtype,
+                fill_value=document["fill_value"],
+                attributes=document["attributes"],
+            )
+
+    @contextlib.contextmanager
+    def _making_sense(self, key: str) -> Iterator[None]:
+        """Metadata can have the digest that the head lists, and still say nothing sensible."""
+        try:
+            yield
+        except (LookupError, TypeError, ValueError, ArithmeticError, InvalidInput) as error:
+            raise CorruptStore(f"{self.objects}: {key} makes no sense ({error!r})") from None
 
 
 def is_store(path: str | os.PathLike[str]) -> bool:
@@ -203,11 +245,27 @@ def is_store(path: str | os.PathLike[str]) -> bool:
         document = json.loads(Path(path, METADATA).read_bytes())
     except (OSError, ValueError):
         return False
-    return isinstance(document, dict) and ATTRIBUTE in document.get("attributes", {})
+    attributes = document.get("attributes") if isinstance(document, dict) else None
+    return isinstance(attributes, dict) and ATTRIBUTE in attributes
 
 
-def _read_head(objects: LocalObjects) -> Head:
+def read_head(objects: LocalObjects) -> Head:
+    """Read the head of a store, complete or not.
+
+    Raises:
+        InvalidInput: there is nothing.
+        CorruptStore: it isn't a latent store, or its head is damaged.
+        IncompatibleStore: it needs a later version of the engine.
+    """
+    if objects.size_of(METADATA) is None:
+        if not objects.folder.exists():
+            raise InvalidInput(f"{objects}: no such store; make one with `engine compress`")
+        raise CorruptStore(f"{objects}: not a latent store (no {METADATA} in it)")
     try:
         return Head.from_metadata(objects.get(METADATA))
-    except CorruptStore as error:
-        raise CorruptStore(f"{objects}: {error}") from None
+    except (CorruptStore, IncompatibleStore) as error:
+        raise type(error)(f"{objects}: {error}") from None
+
+
+def _closing_crc32c(content: bytes) -> int:
+    return int.from_bytes(content[-CRC_BYTES:], "little")

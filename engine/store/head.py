@@ -15,6 +15,7 @@ FORMAT_VERSION = 1
 ATTRIBUTE = "latent_store"
 WRITING = "writing"
 SEALED = "sealed"
+VARIABLE = "data"
 KNOWN_FEATURES: frozenset[str] = frozenset()
 
 
@@ -30,6 +31,14 @@ class Part:
     chunk_samples: int
     shard_samples: int
     arrays: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse sizes and names that no store has."""
+        sizes = (self.samples, self.chunk_samples, self.shard_samples)
+        if not all(type(size) is int and size > 0 for size in sizes):
+            raise ValueError(f"a part of {sizes} samples")
+        if not all(type(name) is str for name in (self.path, *self.arrays)):
+            raise ValueError(f"a part of {self.arrays} at {self.path}")
 
 
 @dataclass(frozen=True)
@@ -50,6 +59,15 @@ class Head:
     required: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Refuse what can't be the head of a store."""
+        if self.state not in (WRITING, SEALED) or not self.variables.get(VARIABLE):
+            raise ValueError(f"state {self.state!r}, variables {list(self.variables)}")
+        if len(bytes.fromhex(self.store_id)) != 16 or type(self.codec) is not str:
+            raise ValueError(f"store {self.store_id}, codec {self.codec}")
+        if not isinstance(self.fingerprint, Mapping):
+            raise TypeError("the fingerprint is no mapping")
+
     def sealed(self, objects: Mapping[str, tuple[int, str]]) -> Head:
         """This head once every shard is written: the next generation, with these objects."""
         return replace(self, state=SEALED, generation=self.generation + 1, objects=dict(objects))
@@ -69,27 +87,29 @@ class Head:
             IncompatibleStore: it needs a later version of the engine.
         """
         document = _head_document(content)
-        version = document.pop("format", None)
-        unknown = set(document.get("required", ())) - KNOWN_FEATURES
-        if version != FORMAT_VERSION or unknown:
-            raise IncompatibleStore(
-                f"the store has format {version} and requires {sorted(unknown) or 'nothing else'}; "
-                f"this engine reads format {FORMAT_VERSION}: update the engine"
-            )
-        expected = document.pop("sha256", None)
-        if expected != _digest({**document, "format": version}):
-            raise CorruptStore(f"{METADATA}: the head is damaged (its digest is wrong)")
         try:
+            _check_version(document)
+            if document.pop("sha256") != _digest(document):
+                raise CorruptStore(f"{METADATA}: the head is damaged (its digest is wrong)")
             return _parse(document)
-        except (KeyError, TypeError, ValueError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise CorruptStore(f"{METADATA}: the head is damaged ({error!r})") from None
+
+
+def _check_version(document: dict[str, Any]) -> None:
+    version = document["format"]
+    unknown = [name for name in document["required"] if name not in KNOWN_FEATURES]
+    if version != FORMAT_VERSION or unknown:
+        raise IncompatibleStore(
+            f"the store has format {version} and requires {unknown or 'nothing else'}; "
+            f"this engine reads format {FORMAT_VERSION}: update the engine"
+        )
 
 
 def _parse(document: dict[str, Any]) -> Head:
     known = {name: document[name] for name in Head.__dataclass_fields__}
     known["variables"] = {
-        name: tuple(Part(**(part | {"arrays": tuple(part["arrays"])})) for part in parts)
-        for name, parts in known["variables"].items()
+        name: tuple(map(_parse_part, parts)) for name, parts in known["variables"].items()
     }
     known["objects"] = {key: (int(size), str(sha)) for key, (size, sha) in known["objects"].items()}
     for name in ("required", "optional"):
@@ -97,10 +117,15 @@ def _parse(document: dict[str, Any]) -> Head:
     return Head(**known)
 
 
+def _parse_part(document: dict[str, Any]) -> Part:
+    known = {name: document[name] for name in Part.__dataclass_fields__}
+    return Part(**known | {"arrays": tuple(known["arrays"])})
+
+
 def _head_document(content: bytes) -> dict[str, Any]:
     try:
         document = json.loads(content)["attributes"][ATTRIBUTE]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         raise CorruptStore(f"not a latent store (its {METADATA} has no {ATTRIBUTE!r})") from None
     if not isinstance(document, dict):
         raise CorruptStore(f"{METADATA}: the head is damaged (not an object)")

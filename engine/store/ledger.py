@@ -72,8 +72,11 @@ def parse_record(content: bytes, dtype: np.dtype[Any], store_id: bytes, shard: i
     record: np.void = np.frombuffer(content, dtype)[0]
     if record["crc32c"] != google_crc32c.value(content[:-4]):
         raise CorruptStore(f"the ledger record of shard {shard} is damaged (wrong checksum)")
-    if record["version"] != RECORD_VERSION:
-        raise CorruptStore(f"the ledger record of shard {shard} has version {record['version']}")
+    if record["version"] != RECORD_VERSION or record["mode"] != LATENTS_ONLY:
+        raise CorruptStore(
+            f"the ledger record of shard {shard} has version {record['version']} and mode "
+            f"{record['mode']}, this engine knows {RECORD_VERSION} and {LATENTS_ONLY}"
+        )
     if bytes(record["store_id"]) != store_id or record["shard"] != shard:
         raise CorruptStore(f"the ledger record of shard {shard} belongs to another place")
     return record

@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from engine.errors import CorruptStore, StorageError
+from engine.errors import CorruptStore, InvalidInput, StorageError
 
 _PARTIAL = ".partial"
+_NAME = re.compile(r"[\w.-]+(/[\w.-]+)*")
 
 
 class LocalObjects:
@@ -31,12 +33,13 @@ class LocalObjects:
         Raises:
             CorruptStore: it isn't there.
         """
+        path = self._path(key)
         try:
-            return (self.folder / key).read_bytes()
+            return path.read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             raise CorruptStore(f"{self.folder}: {key} is missing") from None
         except OSError as error:
-            raise StorageError(f"{self.folder / key}: {error.strerror}") from None
+            raise StorageError(f"{path}: can't read it: {error.strerror}") from None
 
     def get_range(self, key: str, start: int, length: int) -> bytes:
         """`length` bytes from `start`; a negative `start` counts from the end.
@@ -44,14 +47,17 @@ class LocalObjects:
         Raises:
             CorruptStore: the object isn't there, or is shorter.
         """
+        path = self._path(key)
         try:
-            with (self.folder / key).open("rb", buffering=0) as file:
+            with path.open("rb", buffering=0) as file:
                 size = os.fstat(file.fileno()).st_size
-                content = os.pread(file.fileno(), length, start + size if start < 0 else start)
+                first = start + size if start < 0 else start
+                inside = 0 <= first <= size - length
+                content = os.pread(file.fileno(), length, first) if inside else b""
         except (FileNotFoundError, NotADirectoryError):
             raise CorruptStore(f"{self.folder}: {key} is missing") from None
         except OSError as error:
-            raise StorageError(f"{self.folder / key}: {error.strerror}") from None
+            raise StorageError(f"{path}: can't read it: {error.strerror}") from None
         if len(content) != length:
             raise CorruptStore(
                 f"{self.folder}: {key} is truncated (expected {length} bytes at {start}, "
@@ -65,10 +71,10 @@ class LocalObjects:
         Raises:
             StorageError: the file system refused (read-only, full, no permission).
         """
-        path = self.folder / key
+        path = self._path(key)
         partial = path.parent / f"{path.name}.{uuid.uuid4().hex[:8]}{_PARTIAL}"
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            _make_folder(path.parent)
             with partial.open("wb") as file:
                 file.write(content)
                 file.flush()
@@ -79,6 +85,15 @@ class LocalObjects:
             with contextlib.suppress(OSError):
                 partial.unlink(missing_ok=True)
             raise StorageError(f"{self.folder}: can't write {key}: {_reason(error)}") from None
+
+    def size_of(self, key: str) -> int | None:
+        """Bytes of an object, or None where there is none."""
+        try:
+            return self._path(key).stat().st_size
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise StorageError(f"{self.folder}: can't look at {key}: {_reason(error)}") from None
 
     def keys(self) -> Iterator[str]:
         """Names of all objects, sorted, those of an interrupted put excepted."""
@@ -96,23 +111,51 @@ class LocalObjects:
             path.unlink(missing_ok=True)
 
     def make_folder(self) -> None:
-        """Make the folder of the store."""
+        """Make the folder of the store.
+
+        Raises:
+            InvalidInput: a file is in its place.
+            StorageError: the file system refused.
+        """
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            _make_folder(self.folder.absolute())
+        except FileExistsError as error:
+            raise InvalidInput(f"{error.filename}: is a file; choose another path") from None
         except OSError as error:
             raise StorageError(f"{self.folder}: can't make the folder: {_reason(error)}") from None
 
-    def remove(self, prefix: str = "") -> None:
-        """Remove everything below `prefix`; without one, all that the folder holds."""
-        targets = [self.folder / prefix] if prefix else list(self.folder.iterdir())
+    def remove(self, prefix: str) -> None:
+        """Remove an object, or everything below a prefix; it need not be there."""
+        self._remove(self._path(prefix))
+
+    def clear(self, keep: str) -> None:
+        """Remove all that the folder holds, the object `keep` excepted."""
+        for path in list(self.folder.iterdir()):
+            if path.name != keep:
+                self._remove(path)
+
+    def _remove(self, path: Path) -> None:
         try:
-            for target in targets:
-                if target.is_dir():
-                    shutil.rmtree(target)
-                else:
-                    target.unlink(missing_ok=True)
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            elif path.exists() or path.is_symlink():
+                path.unlink()
         except OSError as error:
-            raise StorageError(f"{self.folder}: can't remove {prefix}: {_reason(error)}") from None
+            raise StorageError(f"{path}: can't remove it: {_reason(error)}") from None
+
+    def _path(self, key: str) -> Path:
+        if not _NAME.fullmatch(key) or ".." in key.split("/"):
+            raise CorruptStore(f"{self.folder}: {key!r} can't be the name of an object")
+        return self.folder / key
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder and what is missing above it, on the disk before anything is put there."""
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    _sync_folder(folder.parent)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -14,9 +14,8 @@ import numpy as np
 from engine.codec.files import DECODER, ENCODER, MANIFEST, CodecFiles
 from engine.geometry import RowGrid
 from engine.store.arrays import ShardedArray
-from engine.store.head import Part
+from engine.store.head import VARIABLE, Part
 
-VARIABLE = "data"
 PART = f"{VARIABLE}/part-0"
 LATENTS = "latents"
 QUALITY = "quality"
@@ -45,7 +44,7 @@ class StorePlan:
         quality_unit: the error, in the samples' units, that the codes of `quality` count from.
         sidecars: formats of the arrays carried along, by name.
         keep_encoder: whether the encoder lies in the store too.
-        source: shape, dtype and digests that identify the data.
+        source: what identifies the data and the sidecars, by JSON-able values.
     """
 
     grid: RowGrid
@@ -60,13 +59,12 @@ class StorePlan:
     def fingerprint(self) -> dict[str, Any]:
         """What must be equal for a job to go on with a store that another one began."""
         return {
-            "source": dict(self.source),
+            **self.source,
             "codec": self.codec.digest,
             "step": self.step,
             "chunk_samples": self.grid.chunk_samples,
             "shard_samples": self.grid.shard_samples,
             "keep_encoder": self.keep_encoder,
-            "sidecars": sorted(self.sidecars),
         }
 
     @cached_property

@@ -81,11 +81,14 @@ def decode_chunk(
     body, closing = content[:-CRC_BYTES], content[-CRC_BYTES:]
     if google_crc32c.value(body) != int.from_bytes(closing, "little"):
         raise CorruptStore(f"{where} is damaged (its checksum is wrong)")
-    transposed = np.empty((*shape[1:], shape[0]), dtype.newbyteorder("<"))
+    expected_bytes = math.prod(shape) * dtype.itemsize
     try:
-        zstd.decompress(body, transposed)
-    except (RuntimeError, ValueError) as error:
+        raw = zstd.decompress(body)
+    except (RuntimeError, ValueError, MemoryError) as error:
         raise CorruptStore(f"{where} is damaged ({error})") from None
+    if len(raw) != expected_bytes:
+        raise CorruptStore(f"{where} holds {len(raw)} bytes, expected {expected_bytes}")
+    transposed = np.frombuffer(raw, dtype.newbyteorder("<")).reshape(*shape[1:], shape[0])
     return transposed.transpose(transposed.ndim - 1, *range(transposed.ndim - 1))
 
 
@@ -104,9 +107,3 @@ def decode_index(content: bytes, where: str) -> NDArray[np.uint64]:
     if google_crc32c.value(table) != int.from_bytes(closing, "little"):
         raise CorruptStore(f"{where}: the shard index is damaged (its checksum is wrong)")
     return np.frombuffer(table, "<u8").reshape(-1, 2)
-
-
-def max_chunk_bytes(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
-    """More bytes than zstd and the checksum can make of a chunk of `shape`."""
-    raw = math.prod(shape) * dtype.itemsize
-    return raw + raw // 128 + 1024

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 from collections.abc import Mapping
@@ -10,12 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.errors import CorruptStore, IncompatibleStore, InvalidInput
+from engine.errors import CorruptStore, IncompatibleStore, IncompleteStore, StorageError
 from engine.store.arrays import METADATA, bytes_metadata, group_metadata, group_paths
-from engine.store.head import WRITING, Head
+from engine.store.contents import read_head
+from engine.store.head import VARIABLE, WRITING, Head
 from engine.store.ledger import LATENTS_ONLY, make_record, parse_record, record_dtype
 from engine.store.objects import LocalObjects
-from engine.store.plan import LEDGER, PART, VARIABLE, StorePlan
+from engine.store.plan import LEDGER, PART, StorePlan
 from engine.store.shard import encode_chunk, encode_shard
 
 COMMITS = f"{PART}/commits"
@@ -37,8 +39,8 @@ class StoreWriter:
     def create(cls, objects: LocalObjects, plan: StorePlan) -> StoreWriter:
         """Write the codec and the metadata between two heads that say `writing`.
 
-        The first makes the folder a store that can be gone on with, the second lists what was
-        written; a store killed in between is created again.
+        The first makes the folder a store that can be gone on with, whatever it held before; the
+        second lists what was written. A store killed in between is created again.
         """
         head = Head(
             store_id=plan.store_id,
@@ -50,6 +52,7 @@ class StoreWriter:
             objects={},
         )
         objects.put(METADATA, head.to_metadata())
+        objects.clear(keep=METADATA)
         written = _put_all(objects, _codec_objects(plan) | _metadata_objects(plan))
         head = dataclasses.replace(head, objects=written)
         objects.put(METADATA, head.to_metadata())
@@ -57,12 +60,13 @@ class StoreWriter:
 
     @classmethod
     def resume(cls, objects: LocalObjects, plan: StorePlan) -> StoreWriter:
-        """Go on with a store that the same job began.
+        """Go on with a store that the same job began, or end what it had all but ended.
 
         Raises:
+            CorruptStore: its head is damaged.
             IncompatibleStore: another codec, other data or other options began it.
         """
-        head = Head.from_metadata(objects.get(METADATA))
+        head = read_head(objects)
         differing = [
             name for name, value in plan.fingerprint.items() if head.fingerprint.get(name) != value
         ]
@@ -71,8 +75,13 @@ class StoreWriter:
                 f"{objects}: was begun by another job (different: {', '.join(differing)}); "
                 f"pass --overwrite to write it anew, or choose another path"
             )
+        writer = cls(objects, plan, head)
+        if writer.is_sealed:
+            writer._finish()
+        elif not writer._is_created():
+            return cls.create(objects, plan)
         objects.sweep()
-        return cls(objects, plan, head) if head.objects else cls.create(objects, plan)
+        return writer
 
     @property
     def is_sealed(self) -> bool:
@@ -115,29 +124,33 @@ class StoreWriter:
         self._objects.put(f"{COMMITS}/c/{shard}", make_record(self._record, values))
 
     def committed(self) -> dict[int, np.void]:
-        """Ledger records of the committed shards; a torn or foreign record doesn't count."""
-        if self.is_sealed:
-            return {}
+        """Ledger records of the shards that are whole on the disk.
+
+        A damaged or foreign record doesn't count, nor does one whose objects are missing or have
+        another size. Their digests are left to `verify`: they would cost a read of everything.
+        """
         records = {}
         for shard in range(self._plan.grid.shard_count):
-            if (self._objects.folder / f"{COMMITS}/c/{shard}").exists():
+            with contextlib.suppress(CorruptStore):
                 content = self._objects.get(f"{COMMITS}/c/{shard}")
-                try:
-                    records[shard] = self._parse(content, shard)
-                except CorruptStore:
-                    continue
+                record = parse_record(
+                    content, self._record, bytes.fromhex(self.head.store_id), shard
+                )
+                if self._is_whole(record, shard):
+                    records[shard] = record
         return records
 
     def seal(self) -> None:
         """Compact the ledger and put the head that makes the store complete.
 
         Raises:
-            InvalidInput: shards are missing.
+            IncompleteStore: shards are missing.
         """
         records = self.committed()
         if len(records) != self._plan.grid.shard_count:
-            raise InvalidInput(
-                f"{len(records)} of {self._plan.grid.shard_count} shards are written"
+            raise IncompleteStore(
+                f"{self._objects}: {len(records)} of {self._plan.grid.shard_count} shards are "
+                f"whole; run the same job again"
             )
         ledger = b"".join(records[shard].tobytes() for shard in sorted(records))
         kept = {key: entry for key, entry in self.head.objects.items() if not _is_commit(key)}
@@ -145,19 +158,36 @@ class StoreWriter:
             kept | _put_all(self._objects, _ledger_objects(ledger, self._record))
         )
         self._objects.put(METADATA, self.head.to_metadata())
-        self.finish()
+        self._finish()
 
-    def finish(self) -> None:
+    def _finish(self) -> None:
         """Remove what a sealed store no longer needs."""
         self._objects.remove(COMMITS)
 
-    def _parse(self, content: bytes, shard: int) -> np.void:
-        return parse_record(content, self._record, bytes.fromhex(self.head.store_id), shard)
+    def _is_created(self) -> bool:
+        """Whether all that lies between the two heads of `create` is there."""
+        return bool(self.head.objects) and all(
+            self._objects.size_of(key) == size for key, (size, _) in self.head.objects.items()
+        )
+
+    def _is_whole(self, record: np.void, shard: int) -> bool:
+        return all(
+            self._objects.size_of(f"{PART}/{array.key(shard)}") == record[f"size_bytes_{position}"]
+            for position, array in enumerate(self._plan.arrays)
+        )
 
 
 def any_commit(objects: LocalObjects) -> bool:
     """Whether a store being written has a shard that counts."""
     return any((objects.folder / COMMITS / "c").glob("[0-9]*"))
+
+
+def discard(objects: LocalObjects) -> None:
+    """Remove a store as far as the file system lets it, its head last."""
+    with contextlib.suppress(StorageError, OSError):
+        objects.clear(keep=METADATA)
+        objects.remove(METADATA)
+        objects.folder.rmdir()
 
 
 def _metadata_objects(plan: StorePlan) -> dict[str, bytes]:

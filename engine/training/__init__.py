@@ -1,0 +1,29 @@
+"""Training: torch architectures, the loop, checkpoints, and export to bare float ONNX networks."""
+
+from engine.errors import MissingExtra
+
+try:
+    from engine.training.architectures import ARCHITECTURES
+    from engine.training.export import export_pair, torch_latents, torch_reconstruction
+    from engine.training.fitting import fit
+    from engine.training.learning_curve import save_learning_curve
+    from engine.training.records import EpochRecord, Progress, Trained
+except ModuleNotFoundError as error:
+    if (error.name or "").partition(".")[0] in ("torch", "safetensors", "matplotlib"):
+        raise MissingExtra(
+            f"training needs {error.name}, which is not installed: "
+            "pip install 'latent-engine[train]'"
+        ) from error
+    raise
+
+__all__ = [
+    "ARCHITECTURES",
+    "EpochRecord",
+    "Progress",
+    "Trained",
+    "export_pair",
+    "fit",
+    "save_learning_curve",
+    "torch_latents",
+    "torch_reconstruction",
+]

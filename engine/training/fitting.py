@@ -1,0 +1,164 @@
+"""Training from data and options to a trained pair of networks."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from engine.errors import InvalidInput
+from engine.sources import Source
+from engine.training.architectures import (
+    Architecture,
+    OwnModules,
+    architecture_options,
+    find_architecture,
+)
+from engine.training.batches import (
+    ToNetwork,
+    TrainingBatches,
+    count_rows,
+    read_rows,
+    split_rows,
+    spread_over,
+)
+from engine.training.checkpoint import Checkpoint, describe_run
+from engine.training.device import training_device
+from engine.training.loop import ToDevice, TrainingLoop
+from engine.training.options import TrainingOptions
+from engine.training.records import Progress, Report, Trained
+
+
+MEAN_BATCHES = 16
+NAMED_VALIDATION_ROWS = 1024
+
+def fit(
+    source: Source,
+    *,
+    network_shape: tuple[int, ...],
+    to_network: ToNetwork,
+    arch: str | tuple[nn.Module, nn.Module],
+    latent_dim: int,
+    loss: str = "mse",
+    epochs: int = 20,
+    batch_size: int = 64,
+    learning_rate: float | None = None,
+    validation_fraction: float = 0.1,
+    patience: int = 10,
+    seed: int = 0,
+    device: str = "auto",
+    arch_options: Mapping[str, float] | None = None,
+    checkpoint: Path | None = None,
+    progress: Report | None = None,
+) -> Trained:
+    """Train an autoencoder on the rows of `source` and return it with its best weights.
+
+    `network_shape` is `(channels, *spatial)` or `(features,)`. `arch` is a name or a user's own
+    encoder and decoder, of which copies are trained; `latent_dim` then says nothing. The learning
+    rate is the architecture's own unless given. With a `checkpoint` folder a run that was cut off
+    goes on where it was, on the CPU to the very same weights, and one that had ended returns at
+    once; every option but the device must be the same, the number of epochs too, because the
+    learning rate follows it.
+
+    Raises:
+        InvalidInput: options or modules that don't fit the data, a loss that is no longer finite,
+            a checkpoint of another run.
+        DeviceUnavailable: CUDA was asked for and isn't there.
+        StorageError: the file system refused a read or a write.
+    """
+    chosen = training_device(device)
+    name, own_options, own_rate = _resolve(arch, arch_options or {})
+    options = TrainingOptions(
+        architecture=name,
+        architecture_options=own_options,
+        latent_dim=latent_dim if isinstance(arch, str) else None,
+        loss=loss,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=own_rate if learning_rate is None else learning_rate,
+        validation_fraction=validation_fraction,
+        patience=patience,
+        seed=seed,
+    )
+    with torch.random.fork_rng([torch.cuda.current_device()] if chosen.type == "cuda" else []):
+        torch.manual_seed(seed)
+        model = _build(arch, options, network_shape).to(chosen)
+        return _train(model, options, source, to_network, checkpoint, progress or _silent)
+
+
+def _resolve(
+    arch: str | tuple[nn.Module, nn.Module], given: Mapping[str, float]
+) -> tuple[str, dict[str, float], float]:
+    """What the architecture is called, all its options, and its own learning rate."""
+    if isinstance(arch, str):
+        return arch, architecture_options(arch, given), find_architecture(arch).learning_rate
+    if given:
+        raise InvalidInput(f"options {', '.join(given)}: a given encoder and decoder take none")
+    return OwnModules.describe(*arch), {}, OwnModules.learning_rate
+
+
+def _build(
+    arch: str | tuple[nn.Module, nn.Module],
+    options: TrainingOptions,
+    network_shape: tuple[int, ...],
+) -> Architecture:
+    if not isinstance(arch, str):
+        return OwnModules(*arch)
+    build: Callable[..., Architecture] = find_architecture(arch)
+    return build(network_shape, options.latent_dim, **options.architecture_options)
+
+
+def _train(
+    model: Architecture,
+    options: TrainingOptions,
+    source: Source,
+    to_network: ToNetwork,
+    folder: Path | None,
+    report: Report,
+) -> Trained:
+    device = next(model.parameters()).device
+
+    def to_device(raw: NDArray[Any]) -> Tensor:
+        return torch.from_numpy(to_network(raw)).to(device)
+
+    split = split_rows(source, options.validation_fraction, options.seed)
+    batches = TrainingBatches(source, split.training, options.batch_size, options.seed)
+    checkpoint = folder and Checkpoint(folder, describe_run(options, source, to_network))
+    saved = checkpoint.load() if checkpoint else None
+    if saved is None:
+        _start(model, itertools.islice(batches.epoch(1), MEAN_BATCHES), to_device)
+    loop = TrainingLoop(model, options, batches, read_rows(source, split.validation), to_device)
+    if saved is not None:
+        loop.restore(*saved)
+    loop.run(checkpoint, report)
+    model.cpu().eval()
+    return Trained(
+        encoder=model.encoder,
+        decoder=model.decoder,
+        options=options,
+        history=tuple(loop.history),
+        best_epoch=loop.best_epoch,
+        training_samples=count_rows(split.training),
+        validation_samples=count_rows(split.validation),
+        validation_rows=spread_over(split.validation, NAMED_VALIDATION_ROWS),
+    )
+
+
+def _start(model: Architecture, raw_batches: Iterable[NDArray[Any]], to_device: ToDevice) -> None:
+    """Look at the first batches: do own modules take them, and what is their mean?"""
+    means = []
+    for raw in raw_batches:
+        batch = to_device(raw)
+        means.append(batch.mean(0))
+        if isinstance(model, OwnModules) and len(means) == 1:
+            model.eval().check(batch[:2])
+    model.start_at(torch.stack(means).mean(0))
+
+
+def _silent(_: Progress) -> None:
+    """Report nothing."""

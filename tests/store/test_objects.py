@@ -1,0 +1,147 @@
+"""Objects in a folder: whole or not at all, and every refusal a clear line."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from engine.errors import CorruptStore, EngineError, InvalidInput, StorageError
+from engine.store.objects import LocalObjects
+
+
+@pytest.fixture
+def objects(tmp_path):
+    return LocalObjects(tmp_path / "store")
+
+
+def test_put_makes_folders_and_get_returns_the_bytes(objects):
+    objects.put("data/part-0/latents/c/0/0", b"latents")
+    assert objects.get("data/part-0/latents/c/0/0") == b"latents"
+    assert objects.size_of("data/part-0/latents/c/0/0") == 7
+    assert list(objects.keys()) == ["data/part-0/latents/c/0/0"]
+
+
+def test_put_replaces_and_leaves_nothing_else(objects):
+    objects.put("zarr.json", b"first")
+    objects.put("zarr.json", b"second")
+    assert objects.get("zarr.json") == b"second"
+    assert [path.name for path in objects.folder.iterdir()] == ["zarr.json"]
+
+
+def test_put_syncs_the_file_and_every_folder_that_it_made(tmp_path):
+    """Seen by the kernel: after the rename the parent is synced, new folders before the write."""
+    script = (
+        "import os, sys; from pathlib import Path; from engine.store.objects import LocalObjects\n"
+        "synced = []; real = os.fsync\n"
+        "os.fsync = lambda fd: (synced.append(os.readlink(f'/proc/self/fd/{fd}')), real(fd))\n"
+        "LocalObjects(sys.argv[1]).put('latents/c/3/0', b'x')\n"
+        "print('\\n'.join(synced))"
+    )
+    if not os.path.isdir("/proc/self/fd"):
+        pytest.skip("needs /proc")
+    folder = tmp_path.resolve() / "store"
+    command = [sys.executable, "-c", script, str(folder)]
+    found = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("\n")
+    made = [folder.parent, folder, folder / "latents", folder / "latents/c"]
+    assert found[:4] == [str(path) for path in made]
+    assert found[4].startswith(str(folder / "latents/c/3/0."))
+    assert found[5] == str(folder / "latents/c/3")
+
+
+@pytest.mark.parametrize("key", ["../x", "a/../../x", "/etc/passwd", "", "a//b", "a\0b", "\ud800"])
+def test_names_that_lead_out_of_the_store_are_refused(objects, key):
+    objects.make_folder()
+    for call in (objects.get, objects.size_of, objects.remove):
+        with pytest.raises(CorruptStore, match="can't be the name of an object"):
+            call(key)
+
+
+def test_a_missing_object_is_named(objects):
+    objects.make_folder()
+    assert objects.size_of("data/zarr.json") is None
+    for read in (objects.get, lambda key: objects.get_range(key, 0, 1)):
+        with pytest.raises(CorruptStore, match=r"store: data/zarr\.json is missing"):
+            read("data/zarr.json")
+
+
+def test_an_object_below_an_object_is_missing(objects):
+    objects.put("data", b"")
+    assert objects.size_of("data/zarr.json") is None
+    with pytest.raises(CorruptStore, match="is missing"):
+        objects.get("data/zarr.json")
+
+
+def test_ranges(objects):
+    objects.put("shard", b"0123456789")
+    assert objects.get_range("shard", 2, 3) == b"234"
+    assert objects.get_range("shard", -4, 4) == b"6789"
+    assert objects.get_range("shard", 10, 0) == b""
+
+
+@pytest.mark.parametrize(
+    ("start", "length"), [(8, 3), (-11, 11), (0, 11), (2**64 - 1, 2**64 - 1), (2**63, 4)]
+)
+def test_a_range_that_leaves_the_object_is_truncation(objects, start, length):
+    objects.put("shard", b"0123456789")
+    with pytest.raises(CorruptStore, match=r"shard is truncated \(expected .* the object has 10\)"):
+        objects.get_range("shard", start, length)
+
+
+def test_interrupted_puts_are_no_objects_and_are_swept(objects):
+    objects.put("data/kept", b"x")
+    (objects.folder / "data" / "lost.0123abcd.partial").write_bytes(b"half")
+    assert list(objects.keys()) == ["data/kept"]
+    assert objects.size_bytes() == 1
+    objects.sweep()
+    assert [path.name for path in (objects.folder / "data").iterdir()] == ["kept"]
+
+
+def test_remove_takes_objects_and_prefixes_and_what_is_not_there(objects):
+    for key in ("a/b/1", "a/c/2", "d"):
+        objects.put(key, b"x")
+    objects.remove("a/b")
+    objects.remove("d")
+    objects.remove("nothing")
+    assert list(objects.keys()) == ["a/c/2"]
+
+
+def test_clear_keeps_one_object(objects):
+    for key in ("zarr.json", "data/zarr.json", "codecs/x/zarr.json"):
+        objects.put(key, b"x")
+    (objects.folder / "not an object").write_bytes(b"")
+    (objects.folder / "link").symlink_to(objects.folder.parent)
+    objects.clear(keep="zarr.json")
+    assert [path.name for path in objects.folder.iterdir()] == ["zarr.json"]
+
+
+def test_a_file_in_the_place_of_the_folder(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(InvalidInput, match="file: is a file; choose another path"):
+        LocalObjects(tmp_path / "file").make_folder()
+    with pytest.raises(InvalidInput, match="file: is a file; choose another path"):
+        LocalObjects(tmp_path / "file" / "store").make_folder()
+    with pytest.raises(StorageError, match="can't write"):
+        LocalObjects(tmp_path / "file").put("object", b"")
+
+
+def test_a_full_disk_leaves_no_partial_file(tmp_path):
+    """/dev/full has no folders, so the limit on file sizes stands in: EFBIG instead of ENOSPC."""
+    script = (
+        "import resource, sys; from engine.errors import StorageError\n"
+        "from engine.store.objects import LocalObjects\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "try: LocalObjects(sys.argv[1]).put('shard', bytes(2000))\n"
+        "except StorageError as error: print(error)"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert run.stdout == f"{tmp_path}: can't write shard: File too large\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_refusal_is_an_engine_error_of_one_line(objects):
+    objects.put("folder/object", b"x")
+    with pytest.raises(EngineError) as raised:
+        objects.get("folder")
+    assert "\n" not in str(raised.value)

@@ -1,0 +1,83 @@
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from engine import StorageError
+from engine.staging import staged
+
+
+def tree(folder):
+    return {
+        path.relative_to(folder).as_posix(): path.read_text()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def write_folder(path, text):
+    path.mkdir()
+    (path / "inner").write_text(text)
+
+
+def test_a_file_appears_when_the_block_ends(tmp_path):
+    with staged(tmp_path / "a" / "out") as made:
+        made.write_text("new")
+        assert not (tmp_path / "a" / "out").exists()
+    assert tree(tmp_path) == {"a/out": "new"}
+
+
+@pytest.mark.parametrize("write", [lambda path, text: path.write_text(text), write_folder])
+def test_what_was_there_is_replaced(tmp_path, write):
+    for text in ("old", "new"):
+        with staged(tmp_path / "out") as made:
+            write(made, text)
+    assert list(tree(tmp_path).values()) == ["new"]
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("failure", [RuntimeError("stop"), KeyboardInterrupt()])
+def test_a_failure_leaves_what_was_there_and_nothing_beside_it(tmp_path, failure):
+    write_folder(tmp_path / "out", "old")
+    with pytest.raises(type(failure)), staged(tmp_path / "out") as made:
+        write_folder(made, "half")
+        raise failure
+    assert tree(tmp_path) == {"out/inner": "old"}
+
+
+def test_a_block_that_makes_nothing_gives_back_the_folder_that_was_there(tmp_path):
+    write_folder(tmp_path / "out", "old")
+    with pytest.raises(StorageError, match="out: can't write it"), staged(tmp_path / "out"):
+        pass
+    assert tree(tmp_path) == {"out/inner": "old"}
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_kill_leaves_what_was_there(tmp_path):
+    write_folder(tmp_path / "out", "old")
+    program = (
+        "import os, signal, sys; from engine.staging import staged\n"
+        "with staged(sys.argv[1]) as made:\n"
+        "    made.mkdir(); (made / 'inner').write_text('half')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", program, tmp_path / "out"], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert (tmp_path / "out" / "inner").read_text() == "old"
+
+
+def test_a_file_in_the_place_of_the_parent_is_one_line(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match=r"can't write it: .+") as raised:  # noqa: SIM117
+        with staged(tmp_path / "file" / "out"):
+            pass
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_read_only_parent_is_one_line(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(StorageError, match="Permission denied"), staged(tmp_path / "out"):
+        pass
