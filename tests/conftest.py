@@ -43,13 +43,15 @@ def float_network():
 def linear_pair():
     """Bare float networks as bytes: `linear_pair(sample_shape, latent_dim, seed)`.
 
-    A seeded linear map to `(latent_dim,)` and its pseudo-inverse.
+    A seeded map to `(latent_dim,)` of orthonormal rows or columns, and its pseudo-inverse.
     """
 
     def make(sample_shape, latent_dim, seed=0):
         rng = np.random.default_rng(seed)
-        weights = rng.normal(size=(int(np.prod(sample_shape)), latent_dim))
-        return affine_pair(sample_shape, weights, np.linalg.pinv(weights), np.zeros(len(weights)))
+        random = rng.normal(size=(int(np.prod(sample_shape)), latent_dim))
+        left, _, right = np.linalg.svd(random, full_matrices=False)
+        weights = left @ right
+        return affine_pair(sample_shape, weights, weights.T, np.zeros(len(weights)))
 
     return make
 

@@ -107,6 +107,15 @@ def size_text(count: float) -> str:
     raise AssertionError("unreachable")
 
 
+def psnr_text(psnr: float | None, mean_squared_error: float | None = None) -> str:
+    """A PSNR in dB for people; JSON has None for both kinds of infinity."""
+    if mean_squared_error == 0 or psnr == math.inf:
+        return "exact"
+    if psnr is None or psnr == -math.inf:
+        return "undefined (all data have one value)"
+    return f"{psnr:.2f} dB"
+
+
 def print_table(rows: dict[str, str]) -> None:
     """Print names and values in two columns."""
     width = max(map(len, rows))

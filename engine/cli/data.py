@@ -15,6 +15,7 @@ from engine.cli.commands import (
     print_json,
     print_table,
     progress_bar,
+    psnr_text,
     size_text,
     step_option,
 )
@@ -69,7 +70,7 @@ def compress_command(
             "bytes": f"{size_text(report.raw_bytes)} -> {size_text(report.stored_bytes)}, "
             f"everything counted (networks {size_text(report.codec_bytes)})",
             "ratio": f"{report.ratio:.2f}",
-            "PSNR": f"{report.psnr_db:.2f} dB, worst sample {report.worst_psnr_db:.2f} dB",
+            "PSNR": f"{psnr_text(report.psnr_db)}, worst sample {psnr_text(report.worst_psnr_db)}",
             "max error": f"{report.max_abs_error:.6g}",
             "saturated": f"{report.saturated_fraction:.2%} of latents",
             "speed": f"{report.samples_per_s:,.0f} samples/s on {report.device}"

@@ -14,6 +14,7 @@ from engine.cli.commands import (
     overwrite_option,
     print_json,
     print_table,
+    psnr_text,
     size_text,
     training_bar,
 )
@@ -126,19 +127,22 @@ def pack_command(
 
 def _print_codec(codec: Codec, path: Path, *, as_json: bool) -> None:
     from engine.cli.inspection import codec_facts
+    from engine.codec.files import DECODER, ENCODER
 
     if as_json:
         print_json(codec_facts(codec))
         return
     click.echo(f"wrote {path}")
     measured = codec.manifest.calibration
-    psnr = measured["psnr_db"]
+    psnr = psnr_text(measured["psnr_db"], measured["mean_squared_error"])
     print_table(
         {
             "samples": f"{codec.dtype} {codec.sample_shape}",
             "latents": f"{codec.manifest.latent.dtype} {codec.latent_shape}",
-            "PSNR": "exact" if psnr is None else f"{psnr} dB on {measured['samples']} samples",
-            "networks": size_text(sum(entry.size_bytes for entry in codec.manifest.files)),
+            "PSNR": f"{psnr} on {measured['samples']} samples",
+            "networks": size_text(
+                sum(codec.manifest.file(r).size_bytes for r in (ENCODER, DECODER))
+            ),
             "device": codec.device,
         }
     )

@@ -171,10 +171,10 @@ class _Fragment:
 
 
 def _join(before: _Fragment, network: ModelProto, after: _Fragment, output: str) -> bytes:
-    bare = compose.add_prefix(_normalised(network), "network_")
     first = compose.add_prefix(before.model(), "before_", rename_inputs=False)
     last = compose.add_prefix(after.model(), "after_", rename_inputs=False)
     try:
+        bare = compose.add_prefix(_normalised(network), "network_")
         # Both fragments may take "step"; only one of them does.
         joined = compose.merge_models(
             first, bare, [(first.graph.output[0].name, _inputs(bare)[0].name)]

@@ -80,12 +80,13 @@ def sample_format(
 ) -> SampleFormat:
     """How a network with `view` = (network shape, channels last) sees the samples of `source`."""
     network_shape, channels_last = view
+    low, high = input_range or data_range
     return SampleFormat(
         shape=source.sample_shape,
         dtype=source.dtype,
         network_shape=network_shape,
         data_range=data_range,
-        network_range=data_range if input_range is None else input_range,
+        network_range=(float(low), float(high)),
         channels_last=channels_last,
     )
 

@@ -169,7 +169,7 @@ class Store:
 
     def _decode(self, rows: NDArray[np.int64]) -> NDArray[Any]:
         """Decode each row once, in the order of the store, and put it wherever it was asked for."""
-        samples = np.empty((len(rows), *self.shape[1:]), self.dtype)
+        samples = np.empty((len(rows), *self.codec.sample_shape), self.codec.dtype)
         order = np.argsort(rows, kind="stable")
         unique, firsts = np.unique(rows[order], return_index=True)
         bounds = np.append(firsts, len(rows))
@@ -186,5 +186,8 @@ class Store:
         encoding = self.contents.arrays[name].attributes.get("encoding")
         if encoding is None:
             return values
-        text = values.view(f"S{values.shape[-1]}")[..., 0]
-        return np.char.decode(text, "utf-8") if encoding == "utf-8" else text
+        try:
+            text = values.view(f"S{values.shape[-1]}")[..., 0]
+            return np.char.decode(text, "utf-8") if encoding == "utf-8" else text
+        except ValueError as error:
+            raise CorruptStore(f"{self.contents.objects}: {name} is no text ({error})") from None

@@ -73,7 +73,8 @@ class BoundEncoder:
     def _upload(self, array: NDArray[Any]) -> OrtValue:
         from onnxruntime import OrtValue
 
-        return OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array), self._codec.device, 0)
+        with self._encoder.failures_named():
+            return OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array), self._codec.device, 0)
 
     def _run(
         self, network: Network, value: OrtValue, shape: tuple[int, ...], dtype: np.dtype[Any]

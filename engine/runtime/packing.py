@@ -118,9 +118,11 @@ def _measure(codec: Codec, calibration: NDArray[Any]) -> dict[str, Any]:
             np.sum(np.square(np.subtract(codec.decode(latents), batch, dtype=np.float64)))
         )
     peak = peak_value(codec.dtype, *codec.manifest.sample.data_range)
-    psnr = psnr_db(sum_squared_error / samples.size, peak)
+    mean_squared_error = sum_squared_error / samples.size
+    psnr = psnr_db(mean_squared_error, peak)
     return {
         "samples": len(samples),
+        "mean_squared_error": mean_squared_error,
         "psnr_db": round(psnr, 2) if math.isfinite(psnr) else None,
         "saturated": saturated,
         "latents": len(samples) * math.prod(codec.latent_shape),

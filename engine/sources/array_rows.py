@@ -7,10 +7,10 @@ from typing import Any, Protocol, cast
 import numpy as np
 import numpy.typing as npt
 
-from engine.errors import EngineError, InvalidInput
+from engine.errors import EngineError, InvalidInput, one_line
 from engine.sources.acceptance import Dtypes, check_dtype, check_shape
 from engine.sources.mapped_rows import MappedRows, RawLayout
-from engine.sources.source import Source, one_line
+from engine.sources.source import Source
 
 
 class SlicedArray(Protocol):

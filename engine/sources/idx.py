@@ -14,10 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from engine.errors import InvalidInput
+from engine.errors import InvalidInput, one_line
 from engine.sources.acceptance import Dtypes, check_array
 from engine.sources.mapped_rows import MappedRows, RawLayout
-from engine.sources.source import one_line
 from engine.sources.spool import ByteStream, spooled
 
 GZIP_MAGIC = b"\x1f\x8b"

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from engine.errors import EngineError, InvalidInput
-from engine.sources.source import one_line
+from engine.errors import EngineError, InvalidInput, one_line
 
 if TYPE_CHECKING:
     from PIL.Image import Image

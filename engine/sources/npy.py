@@ -10,10 +10,9 @@ from typing import IO
 
 from numpy.lib import format as npy_format
 
-from engine.errors import InvalidInput
+from engine.errors import InvalidInput, one_line
 from engine.sources.acceptance import Dtypes, check_array
 from engine.sources.mapped_rows import MappedRows, RawLayout
-from engine.sources.source import one_line
 
 MAGIC = b"\x93NUMPY"
 

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import BinaryIO
 from zipfile import ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
-from engine.errors import InvalidInput
+from engine.errors import InvalidInput, one_line
 from engine.sources.acceptance import Dtypes, check_array
 from engine.sources.mapped_rows import MappedRows
 from engine.sources.naming import pick_name
 from engine.sources.npy import read_npy_layout
-from engine.sources.source import one_line
 from engine.sources.spool import spooled
 
 MAGIC = b"PK"

@@ -6,14 +6,14 @@ from typing import TypeAlias
 
 import numpy.typing as npt
 
-from engine.errors import InvalidInput, StorageError
+from engine.errors import InvalidInput, StorageError, one_line
 from engine.sources import npy, npz
 from engine.sources.acceptance import Dtypes
 from engine.sources.array_rows import SlicedArray, open_array
 from engine.sources.idx import GZIP_MAGIC, is_idx, open_gzipped_idx, open_idx
 from engine.sources.image_folder import ImageFolder
 from engine.sources.naming import refuse_key
-from engine.sources.source import Source, one_line
+from engine.sources.source import Source
 from engine.sources.zarr_folder import is_zarr, open_zarr
 
 Data: TypeAlias = str | os.PathLike[str] | Source | SlicedArray | npt.ArrayLike

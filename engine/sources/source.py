@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from engine.errors import StorageError
+from engine.errors import StorageError, one_line
 
 
 class Source(ABC):
@@ -73,8 +73,3 @@ class Source(ABC):
 def spread_rows(n: int, count: int) -> npt.NDArray[np.int64]:
     """Return the indices of `count` rows of `n` (or all, if fewer), even from first to last."""
     return np.unique(np.linspace(0, n - 1, min(n, count)).round().astype(np.int64))
-
-
-def one_line(error: BaseException) -> str:
-    """Return the message of a foreign error without its line breaks, or its type if it has none."""
-    return " ".join(str(error).split()) or type(error).__name__

@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, BinaryIO, Protocol
 
-from engine.errors import InvalidInput, StorageError
-from engine.sources.source import one_line
+from engine.errors import InvalidInput, StorageError, one_line
 
 _CHUNK_BYTES = 1 << 20
 

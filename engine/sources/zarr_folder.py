@@ -4,11 +4,10 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.errors import InvalidInput
+from engine.errors import InvalidInput, one_line
 from engine.sources.acceptance import Dtypes
 from engine.sources.array_rows import ArrayRows
 from engine.sources.naming import pick_name, refuse_key
-from engine.sources.source import one_line
 
 if TYPE_CHECKING:
     import zarr

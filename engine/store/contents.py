@@ -6,7 +6,6 @@ import contextlib
 import functools
 import hashlib
 import json
-import operator
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,7 +69,7 @@ class StoreContents:
         key = f"{VARIABLE}/{METADATA}"
         with self._making_sense(key):
             attributes: dict[str, Any] = self._metadata(key)["attributes"]
-            samples, *_ = map(operator.index, attributes["array_shape"])
+            samples, *_ = _sizes(attributes["array_shape"])
             kind, step = np.dtype(attributes["dtype"]).kind, float(attributes["step"])
             if samples != self.part.samples or kind not in "iuf" or not step > 0:
                 raise ValueError(f"{samples} samples of {attributes['dtype']} at step {step}")
@@ -201,23 +200,23 @@ class StoreContents:
         key = f"{name}/{METADATA}"
         with self._making_sense(key):
             document = self._metadata(key)
-            (size,) = document["shape"]
-            (chunk_bytes,) = document["chunk_grid"]["configuration"]["chunk_shape"]
-            keys = [f"{name}/c/{chunk}" for chunk in range(-(-size // chunk_bytes))]
-        dtype = np.dtype(np.uint8)
-        chunks = [
-            decode_chunk(self._trusted(key), (chunk_bytes,), dtype, f"{self.objects}: {key}")
-            for key in keys
-        ]
-        return b"".join(chunk.tobytes() for chunk in chunks)[:size]
+            (size,) = _sizes(document["shape"])
+            (chunk_bytes,) = _sizes(document["chunk_grid"]["configuration"]["chunk_shape"])
+        content = b""
+        while len(content) < size:
+            key = f"{name}/c/{len(content) // chunk_bytes}"
+            where = f"{self.objects}: {key}"
+            chunk = decode_chunk(self._trusted(key), (chunk_bytes,), np.dtype(np.uint8), where)
+            content += chunk.tobytes()
+        return content[:size]
 
     def _sharded_array(self, name: str) -> ShardedArray:
         key, part = f"{self.part.path}/{name}/{METADATA}", self.part
         with self._making_sense(key):
             document = self._metadata(key)
-            samples, *item_shape = map(operator.index, document["shape"])
+            samples, *item_shape = _sizes(document["shape"])
             (sharding,) = document["codecs"]
-            chunk_samples = operator.index(sharding["configuration"]["chunk_shape"][0])
+            chunk_samples, *_ = _sizes(sharding["configuration"]["chunk_shape"])
             dtype = np.dtype(document["data_type"])
             if samples != part.samples or dtype.kind not in "biuf":
                 raise ValueError(f"{samples} samples of {dtype}")
@@ -227,7 +226,7 @@ class StoreContents:
                 item_shape=tuple(item_shape),
                 dtype=dtype,
                 fill_value=document["fill_value"],
-                attributes=document["attributes"],
+                attributes=dict(document["attributes"]),
             )
 
     @contextlib.contextmanager
@@ -265,6 +264,13 @@ def read_head(objects: LocalObjects) -> Head:
         return Head.from_metadata(objects.get(METADATA))
     except (CorruptStore, IncompatibleStore) as error:
         raise type(error)(f"{objects}: {error}") from None
+
+
+def _sizes(values: Any) -> tuple[int, ...]:
+    """The lengths of axes as metadata has them."""
+    if not all(type(value) is int and value > 0 for value in values):
+        raise ValueError(f"axes of {values}")
+    return tuple(values)
 
 
 def _closing_crc32c(content: bytes) -> int:

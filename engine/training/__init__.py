@@ -9,10 +9,10 @@ try:
     from engine.training.learning_curve import save_learning_curve
     from engine.training.records import EpochRecord, Progress, Trained
 except ModuleNotFoundError as error:
-    if (error.name or "").partition(".")[0] in ("torch", "safetensors", "matplotlib"):
+    package = (error.name or "").partition(".")[0]
+    if package in ("torch", "safetensors", "matplotlib"):
         raise MissingExtra(
-            f"training needs {error.name}, which is not installed: "
-            "pip install 'latent-engine[train]'"
+            f"training needs {package}, which is not installed: pip install 'latent-engine[train]'"
         ) from error
     raise
 

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -53,7 +52,9 @@ class Checkpoint:
                 os.fsync(file.fileno())
             temporary.replace(self._folder / FILE)
         except OSError as error:
-            raise StorageError(f"{self._folder}: the checkpoint can't be saved ({error})") from error
+            raise StorageError(
+                f"{self._folder}: the checkpoint can't be saved ({error})"
+            ) from error
 
     def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """Return the tensors, on the CPU, and the position saved last, or None if there are none.
@@ -95,7 +96,9 @@ def describe_run(options: TrainingOptions, source: Source, to_network: ToNetwork
 
     The data count by shape, dtype and a digest of 64 spread rows.
     """
-    rows = [source.read(row, row + 1) for row in spread_rows(len(source), FINGERPRINT_ROWS).tolist()]
+    rows = [
+        source.read(row, row + 1) for row in spread_rows(len(source), FINGERPRINT_ROWS).tolist()
+    ]
     return options.as_json() | {
         "data of shape": list(source.shape),
         "data of dtype": source.dtype.name,
@@ -107,5 +110,5 @@ def describe_run(options: TrainingOptions, source: Source, to_network: ToNetwork
 def _digest(arrays: list[NDArray[Any]]) -> str:
     digest = hashlib.sha256()
     for array in arrays:
-        digest.update(np.ascontiguousarray(array))
+        digest.update(array.tobytes())
     return digest.hexdigest()[:16]

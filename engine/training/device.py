@@ -20,6 +20,8 @@ def training_device(choice: str) -> torch.device:
         raise InvalidInput(f"device must be {', '.join(DEVICES[:-1])} or cuda, got {choice!r}")
     available = torch.cuda.is_available()
     if choice == "cuda" and not available:
-        reason = "no GPU that it can use" if torch.version.cuda else "was built without CUDA"
-        raise DeviceUnavailable(f"device cuda: torch {torch.__version__} finds {reason}")
+        reason = "finds no GPU that it can use" if torch.version.cuda else "was built without CUDA"
+        raise DeviceUnavailable(
+            f"device cuda: torch {torch.__version__} {reason}; use device cpu or auto"
+        )
     return torch.device("cuda" if available and choice != "cpu" else "cpu")

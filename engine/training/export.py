@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
 import torch
-from google.protobuf.message import Message
 from numpy.typing import NDArray
 from onnx import ModelProto
 from torch import nn
@@ -54,7 +55,7 @@ def _run(module: nn.Module, values: NDArray[np.float32]) -> NDArray[np.float32]:
 def _export(module: nn.Module, name: str, example: torch.Tensor) -> bytes:
     try:
         with quiet("torch.onnx", "torch.export", "onnxscript", "onnx_ir"):
-            program = torch.onnx.export(
+            program: Any = torch.onnx.export(
                 module.eval(),
                 (example,),
                 dynamo=True,
@@ -75,13 +76,15 @@ def _bare(model: ModelProto) -> bytes:
     model.ir_version = IR_VERSION
     model.producer_name = model.producer_version = ""
     onnx.checker.check_model(model)
-    return model.SerializeToString(deterministic=True)
+    content: bytes = model.SerializeToString(deterministic=True)
+    return content
 
 
-def _strip(message: Message) -> None:
+def _strip(message: Any) -> None:
+    """Clear these fields in a protobuf message and in all that it holds."""
     for field, value in message.ListFields():
         if field.name in ("metadata_props", "doc_string"):
             message.ClearField(field.name)
         elif field.message_type is not None:
-            for part in value if field.is_repeated else [value]:
+            for part in [value] if hasattr(value, "ListFields") else value:
                 _strip(part)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from engine.errors import InvalidInput
 from engine.sources import Source
 from engine.training.architectures import (
     Architecture,
     OwnModules,
-    architecture_options,
-    find_architecture,
+    choose_architecture,
 )
 from engine.training.batches import (
     ToNetwork,
@@ -33,9 +31,9 @@ from engine.training.loop import ToDevice, TrainingLoop
 from engine.training.options import TrainingOptions
 from engine.training.records import Progress, Report, Trained
 
-
 MEAN_BATCHES = 16
 NAMED_VALIDATION_ROWS = 1024
+
 
 def fit(
     source: Source,
@@ -56,61 +54,35 @@ def fit(
     checkpoint: Path | None = None,
     progress: Report | None = None,
 ) -> Trained:
-    """Train an autoencoder on the rows of `source` and return it with its best weights.
+    """Train on the rows of `source` and return the networks with their best weights.
 
-    `network_shape` is `(channels, *spatial)` or `(features,)`. `arch` is a name or a user's own
-    encoder and decoder, of which copies are trained; `latent_dim` then says nothing. The learning
-    rate is the architecture's own unless given. With a `checkpoint` folder a run that was cut off
-    goes on where it was, on the CPU to the very same weights, and one that had ended returns at
-    once; every option but the device must be the same, the number of epochs too, because the
-    learning rate follows it.
+    `arch` is a name or a user's own encoder and decoder, of which copies are trained. A run that
+    was cut off goes on from its `checkpoint` folder, on the CPU to the very same weights; all
+    options but the device must be equal, `epochs` too, which the learning rate follows.
 
     Raises:
-        InvalidInput: options or modules that don't fit the data, a loss that is no longer finite,
-            a checkpoint of another run.
+        InvalidInput: what is given doesn't fit together, or the loss is no longer finite.
         DeviceUnavailable: CUDA was asked for and isn't there.
         StorageError: the file system refused a read or a write.
     """
-    chosen = training_device(device)
-    name, own_options, own_rate = _resolve(arch, arch_options or {})
+    choice = choose_architecture(arch, arch_options or {})
     options = TrainingOptions(
-        architecture=name,
-        architecture_options=own_options,
+        architecture=choice.name,
+        architecture_options=choice.options,
         latent_dim=latent_dim if isinstance(arch, str) else None,
         loss=loss,
         epochs=epochs,
         batch_size=batch_size,
-        learning_rate=own_rate if learning_rate is None else learning_rate,
+        learning_rate=choice.learning_rate if learning_rate is None else learning_rate,
         validation_fraction=validation_fraction,
         patience=patience,
         seed=seed,
     )
-    with torch.random.fork_rng([torch.cuda.current_device()] if chosen.type == "cuda" else []):
+    on = training_device(device)
+    with torch.random.fork_rng([torch.cuda.current_device()] if on.type == "cuda" else []):
         torch.manual_seed(seed)
-        model = _build(arch, options, network_shape).to(chosen)
+        model = choice.build(network_shape, latent_dim, **choice.options).to(on)
         return _train(model, options, source, to_network, checkpoint, progress or _silent)
-
-
-def _resolve(
-    arch: str | tuple[nn.Module, nn.Module], given: Mapping[str, float]
-) -> tuple[str, dict[str, float], float]:
-    """What the architecture is called, all its options, and its own learning rate."""
-    if isinstance(arch, str):
-        return arch, architecture_options(arch, given), find_architecture(arch).learning_rate
-    if given:
-        raise InvalidInput(f"options {', '.join(given)}: a given encoder and decoder take none")
-    return OwnModules.describe(*arch), {}, OwnModules.learning_rate
-
-
-def _build(
-    arch: str | tuple[nn.Module, nn.Module],
-    options: TrainingOptions,
-    network_shape: tuple[int, ...],
-) -> Architecture:
-    if not isinstance(arch, str):
-        return OwnModules(*arch)
-    build: Callable[..., Architecture] = find_architecture(arch)
-    return build(network_shape, options.latent_dim, **options.architecture_options)
 
 
 def _train(
@@ -128,7 +100,8 @@ def _train(
 
     split = split_rows(source, options.validation_fraction, options.seed)
     batches = TrainingBatches(source, split.training, options.batch_size, options.seed)
-    checkpoint = folder and Checkpoint(folder, describe_run(options, source, to_network))
+    run = describe_run(options, source, to_network)
+    checkpoint = Checkpoint(folder, run) if folder else None
     saved = checkpoint.load() if checkpoint else None
     if saved is None:
         _start(model, itertools.islice(batches.epoch(1), MEAN_BATCHES), to_device)

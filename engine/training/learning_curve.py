@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -13,7 +14,7 @@ from engine.training.quiet import quiet
 from engine.training.records import EpochRecord
 
 
-def save_learning_curve(history: Sequence[EpochRecord], path: Path) -> None:
+def save_learning_curve(history: Sequence[EpochRecord], file: Path | BinaryIO) -> None:
     """Draw training and validation loss over the epochs into a PNG, 1200 x 750 pixels."""
     with quiet("matplotlib"):
         figure = Figure(figsize=(8, 5), dpi=150, layout="constrained")
@@ -27,4 +28,4 @@ def save_learning_curve(history: Sequence[EpochRecord], path: Path) -> None:
         axes.grid(alpha=0.3)
         axes.legend()
         # Without the library's version in it, equal curves are equal files.
-        FigureCanvasAgg(figure).print_png(path, metadata={"Software": None})
+        FigureCanvasAgg(figure).print_png(file, metadata={"Software": None})

@@ -134,11 +134,11 @@ class TrainingLoop:
             if self._step % report_every == 0 and self._step < self._batches.steps:
                 report(self._progress())
                 save(SAVE_EVERY_S)
-        finished = replace(self._progress(), validation_loss=self._validate())
+        progress, validation_loss = self._progress(), self._validate()
         with uninterrupted():
-            self._finish_epoch(finished.train_loss, finished.validation_loss)
+            self._finish_epoch(progress.train_loss, validation_loss)
         save(0)
-        report(finished)
+        report(replace(progress, validation_loss=validation_loss))
 
     def _train(self, batch: Tensor) -> None:
         # Every step draws its noise from a seed of its own, so a resumed run draws the same.
@@ -146,7 +146,7 @@ class TrainingLoop:
         with self._mixed_precision():
             loss = self.model.training_loss(batch, self._distortion)
         self._optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         for group in self._optimizer.param_groups:
             group["lr"] = self._options.learning_rate * self._schedule()
         self._optimizer.step()

@@ -72,13 +72,14 @@ def test_every_option_has_help(name):
             assert option.help or option.show_default, option.name
 
 
-def test_the_readme_commands_for_own_data_run(folder):
+def test_the_readme_commands_for_own_data_run(digits, tmp_path):
+    np.save(tmp_path / "digits.npy", digits[:300])
     block = re.search(r"## Your own data.*?```\n(.*?)```", README.read_text(), re.DOTALL)[1]
     for line in block.strip().splitlines():
         command = line.replace(".venv/bin/engine", "engine").replace("DATA", "digits.npy")
-        result = run_engine(command, folder)
+        result = run_engine(command, tmp_path)
         assert result.returncode == 0, result.stderr
-    assert np.load(folder / "some.npy").shape == (10, 28, 28)
+    assert np.load(tmp_path / "some.npy").shape == (10, 28, 28)
 
 
 def test_json_is_json(results, folder):

@@ -76,13 +76,17 @@ def decode(content, latents, step):
     return run(content, latents=latents, step=np.float32([step]))
 
 
-def expected_latents(samples, sample, latent, step):
+def expected_values(samples, sample):
     values = samples.astype(sample.working_dtype)
     real = sample.working_dtype.type
     values = ((values - real(sample.offset)) * real(1 / sample.scale)).astype(np.float32)
     if sample.channels_last:
         values = np.moveaxis(values, -1, 1)
-    values = values.reshape(-1, *latent.shape)
+    return values.reshape(-1, *sample.network_shape)
+
+
+def expected_latents(samples, sample, latent, step):
+    values = expected_values(samples, sample)
     per_channel = (-1, *[1] * (len(latent.shape) - 1))
     scale, offset = (
         np.float32(numbers).reshape(per_channel) for numbers in (latent.scale, latent.offset)
@@ -115,6 +119,7 @@ def test_both_graphs_compute_what_the_format_says(identity, dtype, view):
     sample = SampleFormat(
         shape, np.dtype(dtype), network_shape, range_of(samples), (0.0, 1.0), channels_last
     )
+    np.testing.assert_array_equal(sample.to_network(samples), expected_values(samples, sample))
     for bits in (8, 16):
         latent = random_latents(network_shape, bits)
         encoder = build_encoder(network, sample, latent)

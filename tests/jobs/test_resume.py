@@ -1,7 +1,6 @@
 """Jobs that are killed: run again, they end with the very bytes of a job that was not."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -13,9 +12,9 @@ import pytest
 
 import engine
 
-from ..laws import assert_same_tree, tree
+from ..laws import assert_same_tree
 
-SAMPLES = 96
+SAMPLES, COPIES = 96, 16
 SIZES = {"chunk_samples": 4, "shard_samples": 8}
 KILLED, ENDED, REFUSED = signal.SIGKILL, 0, 1 << 8
 
@@ -108,23 +107,103 @@ def test_killed_before_every_operation(job, whole, tmp_path):
 
 
 def test_killed_again_and_again(job, whole, tmp_path):
-    store, rng = tmp_path / "digits.zarr", np.random.default_rng(0)
-    for _ in range(12):
-        _, status = job.kill(store, int(rng.integers(1, 120)), threads=2)
-        assert status in (KILLED, ENDED)
+    store, rng, kills = tmp_path / "digits.zarr", np.random.default_rng(0), 0
+    job.kill(store, whole[1] // 3)  # once it is created
+    while job.kill(store, int(rng.integers(10, 40)), threads=2)[1] == KILLED:
+        kills += 1
+    assert kills >= 8
+    assert_same_tree(store, whole[0])
+
+
+@pytest.mark.parametrize("kill_at", [1, 9, 30, 120])
+def test_killed_while_it_overwrites_another_store(kill_at, job, whole, tmp_path):
+    store = tmp_path / "digits.zarr"
+    job.run(store, step=2.0)
+    assert job.kill(store, kill_at, overwrite=True) == (kill_at, KILLED)
+    check_readable_or_refused(store, job.data)
+    job.run(store, overwrite=True)
+    assert_same_tree(store, whole[0])
+
+
+def test_killed_while_it_overwrites_it_goes_on_without_being_told_again(job, whole, tmp_path):
+    store = tmp_path / "digits.zarr"
+    job.run(store, step=2.0)
+    job.kill(store, 9, overwrite=True)
     job.run(store)
     assert_same_tree(store, whole[0])
 
 
-@pytest.mark.parametrize("point", range(4))
-def test_killed_while_it_overwrites_another_store(point, job, whole, tmp_path):
+def test_killed_while_it_takes_back_a_store_of_bad_data(job, make_codec, tmp_path):
+    data = job.data.astype(np.float32)
+    make_codec(data, 4).save(tmp_path / "float.codec")
+    data[90, 3, 4] = np.nan
+    np.save(tmp_path / "bad.npy", data)
+    bad = {"data": str(tmp_path / "bad.npy"), "codec": str(tmp_path / "float.codec")}
     store = tmp_path / "digits.zarr"
-    job.run(store, step=2.0)
-    before = tree(store)
-    kill_at = (1, 3, 20, 70)[point]
-    assert job.kill(store, kill_at, overwrite=True) == (kill_at, KILLED)
-    check_readable_or_refused(store, job.data)
-    if tree(store).keys() <= before.keys():
-        pass
-    job.run(store, overwrite=True)
-    assert_same_tree(store, whole[0])
+    operations, status = job.kill(store, 0, **bad)
+    assert status == REFUSED
+    for before_the_end in (0, 2, 20, 60):
+        assert job.kill(store, operations - before_the_end, **bad)[1] == KILLED
+        check_readable_or_refused(store, data)
+        assert job.kill(store, 0, **bad)[1] == REFUSED
+        assert not store.exists()
+
+
+@pytest.fixture
+def command(job, tmp_path):
+    """The command line of a job of many shards, and its store."""
+    np.save(tmp_path / "many.npy", np.tile(job.data, (COPIES, 1, 1)))
+    store = tmp_path / "many.zarr"
+    options = ["--codec", job.options["codec"], "--shard-samples", "8", "--device", "cpu"]
+    data = str(tmp_path / "many.npy")
+    return [sys.executable, "-m", "engine", "compress", data, str(store), *options], store
+
+
+def wait_for_shards(store, process, count=1):
+    while len(list(store.glob("data/part-0/commits/c/*"))) < count:
+        assert process.poll() is None, "the job ended before it could be interrupted"
+        time.sleep(0.002)
+
+
+def test_ctrl_c_says_one_line_and_the_same_command_goes_on(command, tmp_path):
+    command, store = command
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        wait_for_shards(store, process, 5)
+        process.send_signal(signal.SIGINT)
+        assert process.stderr.read() == "interrupted: run the same command again to go on\n"
+        assert process.wait() == 130
+    with pytest.raises(engine.IncompleteStore):
+        engine.open(store)
+    resumed = json.loads(subprocess.check_output([*command, "--json"]))
+    assert 0 < resumed["samples_written"] < resumed["samples"] == COPIES * SAMPLES
+    command[5] = str(tmp_path / "whole.zarr")
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    assert_same_tree(store, tmp_path / "whole.zarr")
+
+
+def test_kill_9_at_any_moment(command, tmp_path):
+    command, store = command
+    rng, kills = np.random.default_rng(1), 0
+    while kills < 3:
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+            try:
+                process.wait(timeout=float(rng.uniform(0.8, 1.6)))
+                break
+            except subprocess.TimeoutExpired:
+                process.kill()
+                kills += 1
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    command[5] = str(tmp_path / "whole.zarr")
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    assert_same_tree(store, tmp_path / "whole.zarr")
+
+
+def test_a_second_job_is_refused_and_the_first_unharmed(command, job, tmp_path):
+    command, store = command
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        wait_for_shards(store, process)
+        for overwrite in (False, True):
+            with pytest.raises(engine.IncompatibleStore, match="another job is writing"):
+                job.run(store, overwrite=overwrite)
+        assert process.wait() == 0
+    assert engine.verify(store, against=np.load(command[4]), device="cpu").ok

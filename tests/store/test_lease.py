@@ -15,9 +15,9 @@ HOLD = (
 
 
 def test_a_second_job_is_refused_until_the_first_ends(tmp_path):
-    with lease(tmp_path):
-        with pytest.raises(IncompatibleStore, match="another job is writing"), lease(tmp_path):
-            pass
+    refused = pytest.raises(IncompatibleStore, match="another job is writing")
+    with lease(tmp_path), refused, lease(tmp_path):
+        pass
     with lease(tmp_path):
         pass
     assert list(tmp_path.iterdir()) == []

@@ -1,8 +1,8 @@
 """Objects in a folder: whole or not at all, and every refusal a clear line."""
 
-import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -38,7 +38,7 @@ def test_put_syncs_the_file_and_every_folder_that_it_made(tmp_path):
         "LocalObjects(sys.argv[1]).put('latents/c/3/0', b'x')\n"
         "print('\\n'.join(synced))"
     )
-    if not os.path.isdir("/proc/self/fd"):
+    if not Path("/proc/self/fd").is_dir():
         pytest.skip("needs /proc")
     folder = tmp_path.resolve() / "store"
     command = [sys.executable, "-c", script, str(folder)]

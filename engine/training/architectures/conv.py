@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from itertools import pairwise
 
 from torch import nn
@@ -12,7 +13,7 @@ from engine.training.architectures.architecture import Architecture
 from engine.training.architectures.layers import UnitInterval, initialise
 
 HALVINGS = 3
-CONVOLUTIONS = {
+CONVOLUTIONS: dict[int, tuple[Callable[..., nn.Module], Callable[..., nn.Module]]] = {
     1: (nn.Conv1d, nn.ConvTranspose1d),
     2: (nn.Conv2d, nn.ConvTranspose2d),
     3: (nn.Conv3d, nn.ConvTranspose3d),
@@ -57,7 +58,10 @@ def _encoder(widths: list[int], shapes: list[tuple[int, ...]], latent_dim: int) 
 def _decoder(widths: list[int], shapes: list[tuple[int, ...]], latent_dim: int) -> nn.Sequential:
     _, transposed = CONVOLUTIONS[len(shapes[0])]
     smallest = (widths[-1], *shapes[-1])
-    layers: list[nn.Module] = [nn.Linear(latent_dim, math.prod(smallest)), nn.Unflatten(1, smallest)]
+    layers: list[nn.Module] = [
+        nn.Linear(latent_dim, math.prod(smallest)),
+        nn.Unflatten(1, smallest),
+    ]
     for level in reversed(range(HALVINGS)):
         # An axis of even size lost nothing when halved, an odd one was rounded up.
         missing = tuple(1 - size % 2 for size in shapes[level])

@@ -19,15 +19,14 @@ class Deep(Architecture):
 
     summary = "several dense layers each way, for any shape; strong on vectors"
     learning_rate = 4e-3
+    encoder: nn.Sequential
 
     def __init__(
         self, network_shape: tuple[int, ...], latent_dim: int, *, hidden: int = 128, layers: int = 2
     ) -> None:
         sizes = [math.prod(network_shape), *[hidden] * layers, latent_dim]
         encoder = nn.Sequential(CentredVector(network_shape), *_dense_layers(sizes)[:-1])
-        decoder = nn.Sequential(
-            *_dense_layers(sizes[:0:-1]), UnitSample(hidden, network_shape)
-        )
+        decoder = nn.Sequential(*_dense_layers(sizes[:0:-1]), UnitSample(hidden, network_shape))
         super().__init__(initialise(encoder), initialise(decoder))
 
 

@@ -54,7 +54,8 @@ class UnitSample(nn.Module):
 
     def forward(self, vectors: Tensor) -> Tensor:
         """Map `(batch, features)` to `(batch, *network_shape)`."""
-        return self.interval(self.linear(vectors)).unflatten(1, self.network_shape)
+        samples: Tensor = self.interval(self.linear(vectors)).unflatten(1, self.network_shape)
+        return samples
 
 
 def initialise(network: nn.Module) -> nn.Module:
@@ -70,5 +71,6 @@ def initialise(network: nn.Module) -> nn.Module:
         else:
             continue
         nn.init.normal_(layer.weight, std=math.sqrt(2 / fan_in))
-        nn.init.zeros_(layer.bias)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
     return network

@@ -24,17 +24,19 @@ class OwnModules(Architecture):
             raise InvalidInput("the given encoder and decoder have no weight that can be trained")
 
     @staticmethod
-    def describe(encoder: nn.Module, decoder: nn.Module) -> str:
-        """Return a name that tells modules of another structure apart.
+    def describe(pair: tuple[nn.Module, nn.Module]) -> str:
+        """Return a name for the pair that tells modules of another structure apart.
 
         Raises:
-            InvalidInput: they are no modules.
+            InvalidInput: it is no pair of modules.
         """
-        for module, name in ((encoder, "encoder"), (decoder, "decoder")):
-            if not isinstance(module, nn.Module):
-                raise InvalidInput(
-                    f"the given {name} is a {type(module).__name__}, expected a torch.nn.Module"
-                )
+        kinds = [isinstance(one, nn.Module) for one in pair] if isinstance(pair, tuple) else []
+        if kinds != [True, True]:
+            raise InvalidInput(
+                f"arch is a {type(pair).__name__}, expected a name or a tuple of two "
+                "torch.nn.Module, encoder and decoder"
+            )
+        encoder, decoder = pair
         structure = hashlib.sha256(f"{encoder}\n{decoder}".encode()).hexdigest()
         return f"own modules {structure[:16]}"
 

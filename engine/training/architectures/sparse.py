@@ -30,7 +30,7 @@ class Sparse(Architecture):
         network_shape: tuple[int, ...],
         latent_dim: int,
         *,
-        l1: float = 1e-4,
+        l1: float = 3e-3,
         kl: float = 0.0,
         activity: float = 0.05,
     ) -> None:

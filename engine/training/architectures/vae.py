@@ -38,9 +38,9 @@ class Vae(Deep):
 
     def training_loss(self, batch: Tensor, distortion: Distortion) -> Tensor:
         """Distortion of a drawn latent, plus the weighted divergence."""
-        *trunk, head = self.encoder
-        hidden = nn.Sequential(*trunk)(batch)
-        mean, log_variance = head(hidden).float(), self.log_variance(hidden).float()
+        hidden = self.encoder[:-1](batch)
+        mean, log_variance = self.encoder[-1](hidden).float(), self.log_variance(hidden).float()
         drawn = mean + torch.exp(log_variance / 2) * torch.randn_like(mean)
         divergence = (mean.square() + log_variance.exp() - 1 - log_variance).sum() / 2
-        return distortion(self.decoder(drawn), batch) + self.beta * divergence / batch.numel()
+        loss: Tensor = self.beta * divergence / batch.numel()
+        return loss + distortion(self.decoder(drawn), batch)
