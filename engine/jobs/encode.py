@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.array_output import check_output, write_array
-from engine.jobs.fit import check_fit, check_step
-from engine.runtime.codec import Codec, batches, check_finite
+from engine.jobs.fit import check_fit, check_step, read_samples
+from engine.runtime.codec import Codec, batches
 from engine.sources import Source, open_source
 
 
@@ -65,9 +65,7 @@ def _encoded(
     progress: Callable[[int, int], None] | None,
 ) -> Iterator[NDArray[Any]]:
     for start, stop in batches(len(source), codec.batch_samples):
-        samples = source.read(start, stop)
-        check_finite(samples, start)
-        latents = codec.encode(samples, step)
+        latents = codec.encode(read_samples(source, start, stop), step)
         yield codec.manifest.latent.dequantise(latents, step) if features else latents
         if progress is not None:
             progress(stop, len(source))

@@ -1,11 +1,14 @@
-"""Whether a codec takes a dataset, and a job its options."""
+"""Whether a codec takes a dataset and each of its samples, and a job its options."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.errors import InvalidInput
-from engine.runtime.codec import Codec
+from engine.runtime.codec import Codec, check_finite
 from engine.sources import Source
 
 
@@ -20,6 +23,22 @@ def check_fit(source: Source, codec: Codec) -> None:
             f"{source.name}: holds {source.dtype} samples of shape {source.sample_shape}, "
             f"the codec takes {codec.dtype} of shape {codec.sample_shape}; train one on this data"
         )
+
+
+def read_samples(source: Source, start: int, stop: int) -> NDArray[Any]:
+    """Read the samples [start, stop) and refuse what would silently become ordinary latents.
+
+    Raises:
+        InvalidInput: a source that returns another shape than it had, or a value that isn't finite.
+        StorageError: the file system refused.
+    """
+    samples, expected = source.read(start, stop), (stop - start, *source.sample_shape)
+    if samples.shape != expected:
+        raise InvalidInput(
+            f"{source.name}: rows {start}:{stop} came in shape {samples.shape}, expected {expected}"
+        )
+    check_finite(samples, start)
+    return samples
 
 
 def check_step(step: float) -> None:

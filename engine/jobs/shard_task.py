@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import EngineError
+from engine.jobs.fit import read_samples
 from engine.jobs.sidecars import Sidecar
 from engine.quality import encode_errors, error_levels
-from engine.runtime.codec import batches, check_finite
+from engine.runtime.codec import batches
 from engine.runtime.measured_batch import MeasuredBatch
 from engine.runtime.measured_encoding import MeasuredEncoder
 from engine.sources import Source
@@ -58,8 +59,7 @@ class ShardTask:
         for first, last in batches(stop - start, self.batch_samples):
             if self.cancelled.is_set():
                 raise Cancelled("stopped")
-            samples = self.source.read(start + first, start + last)
-            check_finite(samples, start + first)
+            samples = read_samples(self.source, start + first, start + last)
             measured = self.encoder(samples)
             latents[first:last] = measured.latents
             mse = measured.sum_squared_error / facts.elements

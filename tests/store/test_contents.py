@@ -19,7 +19,7 @@ from ..laws import flip_bit, same_values, truncate
 
 # The fixture is put right after each example.
 FUZZ = settings(
-    deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=1500
+    deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100
 )
 
 
