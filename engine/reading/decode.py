@@ -11,8 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from engine.array_output import check_output, write_array
 from engine.errors import InvalidInput
-from engine.reading.selection import select_rows
+from engine.reading.selection import select_rows, slice_rows
 from engine.reading.store import Store
+from engine.runtime.codec import batches
 
 
 def decode(
@@ -41,10 +42,7 @@ def decode(
     """
     check_output(out, overwrite=overwrite)
     opened = store if isinstance(store, Store) else Store(store, device)
-    try:
-        wanted = select_rows(parse_rows(rows) if isinstance(rows, str) else rows, len(opened))
-    except IndexError as error:
-        raise InvalidInput(str(error)) from None
+    wanted = _wanted(parse_rows(rows) if isinstance(rows, str) else rows, len(opened))
     shape = (len(wanted), *opened.shape[1:])
     write_array(out, _decoded(opened, wanted, progress), shape, opened.dtype)
     return shape
@@ -67,12 +65,21 @@ def parse_rows(text: str) -> slice | int:
     raise InvalidInput(f"rows {text!r}: expected START:STOP, START:STOP:STEP or one row number")
 
 
+def _wanted(rows: ArrayLike | slice, length: int) -> range | NDArray[np.int64]:
+    if isinstance(rows, slice):
+        return slice_rows(rows, length)
+    try:
+        return select_rows(rows, length)
+    except IndexError as error:
+        raise InvalidInput(str(error)) from None
+
+
 def _decoded(
-    store: Store, rows: NDArray[np.int64], progress: Callable[[int, int], None] | None
+    store: Store,
+    rows: range | NDArray[np.int64],
+    progress: Callable[[int, int], None] | None,
 ) -> Iterator[NDArray[Any]]:
-    done = 0
-    for block in store.blocks(rows):
-        yield store.read(block)
-        done += len(block)
+    for start, stop in batches(len(rows), store.block_samples):
+        yield store.read(rows[start:stop])
         if progress is not None:
-            progress(done, len(rows))
+            progress(stop, len(rows))

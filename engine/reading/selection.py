@@ -21,7 +21,8 @@ def select_rows(key: Any, length: int) -> NDArray[np.int64]:
         InvalidInput: an index that can't select samples.
     """
     if isinstance(key, slice):
-        return np.arange(*_slice_range(key, length), dtype=np.int64)
+        found = slice_rows(key, length)
+        return np.arange(found.start, found.stop, found.step, dtype=np.int64)
     if is_integer(key):
         return _in_range(np.array([operator.index(key)]), length)
     rows = _as_array(key)
@@ -46,9 +47,14 @@ def is_integer(key: Any) -> bool:
     return not isinstance(key, bool | np.bool_)
 
 
-def _slice_range(key: slice, length: int) -> tuple[int, int, int]:
+def slice_rows(key: slice, length: int) -> range:
+    """Rows that a slice asks for among `length`, which take no memory.
+
+    Raises:
+        InvalidInput: its numbers aren't integers, or its step is 0.
+    """
     try:
-        return key.indices(length)
+        return range(*key.indices(length))
     except (TypeError, ValueError) as error:
         raise InvalidInput(f"{key} can't select samples: {error}") from None
 

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from engine.errors import CorruptStore
 from engine.quality import decode_errors
 from engine.reading.selection import is_integer, select_rows
-from engine.runtime.codec import Codec
+from engine.runtime.codec import Codec, batches
 from engine.store.contents import StoreContents
 from engine.store.plan import LATENTS, QUALITY, QUALITY_COLUMNS, SIDECARS
 from engine.store.summary import StoreSummary, summarise
@@ -22,7 +22,8 @@ from engine.store.summary import StoreSummary, summarise
 if TYPE_CHECKING:
     import zarr
 
-_DECODE_BLOCK_BYTES = 8 * 1024 * 1024
+_DECODE_BLOCK_BYTES = 2 * 1024 * 1024
+_DECODE_BLOCK_SAMPLES = 65536
 
 
 class Store:
@@ -115,8 +116,8 @@ class Store:
         return result
 
     def __iter__(self) -> Iterator[NDArray[Any]]:
-        for rows in self.blocks(np.arange(len(self), dtype=np.int64)):
-            yield from self._decode(rows)
+        for start, stop in batches(len(self), self.block_samples):
+            yield from self[start:stop]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         if copy is False:
@@ -141,13 +142,13 @@ class Store:
             latents[positions] = self.contents.read_chunk(LATENTS, shard, chunk)[offsets]
         return latents
 
-    def blocks(self, rows: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-        """Cut `rows` so that the decoder's output for each run stays small."""
-        per_block = max(1, _DECODE_BLOCK_BYTES // self.codec.manifest.sample.size_bytes)
+    @property
+    def block_samples(self) -> int:
+        """Samples to decode at once: little to hold in memory, and whole chunks if they fit."""
+        fitting = _DECODE_BLOCK_BYTES // self.codec.manifest.sample.size_bytes
+        fitting = max(self.codec.batch_samples, min(fitting, _DECODE_BLOCK_SAMPLES))
         chunk = self.contents.part.chunk_samples
-        per_block = max(chunk, per_block // chunk * chunk)
-        for start in range(0, len(rows), per_block):
-            yield rows[start : start + per_block]
+        return fitting // chunk * chunk or fitting
 
     def close(self) -> None:
         """Let go of the codec; reading again would open it anew."""
@@ -173,12 +174,10 @@ class Store:
         order = np.argsort(rows, kind="stable")
         unique, firsts = np.unique(rows[order], return_index=True)
         bounds = np.append(firsts, len(rows))
-        done = 0
-        for block in self.blocks(unique):
+        for start, stop in batches(len(unique), self.block_samples):
+            block, positions = unique[start:stop], order[bounds[start] : bounds[stop]]
             decoded = self.codec.decode(self.read_integer_latents(block), self.step)
-            positions = order[bounds[done] : bounds[done + len(block)]]
             samples[positions] = decoded[np.searchsorted(block, rows[positions])]
-            done += len(block)
         return samples
 
     def _sidecar(self, name: str) -> NDArray[Any]:

@@ -18,8 +18,8 @@ from engine.errors import InvalidInput
 from engine.runtime.device import Device, resolve_device
 from engine.runtime.session import Network
 
-_BATCH_ELEMENTS = 200_000
-_MAX_BATCH = 256
+# Elements and samples of one run at most: what stays in a CPU's cache, what keeps a GPU busy.
+_BATCH_LIMITS: dict[Device, tuple[int, int]] = {"cpu": (1 << 18, 256), "cuda": (1 << 22, 4096)}
 
 
 class Codec:
@@ -92,7 +92,7 @@ class Codec:
     @property
     def batch_samples(self) -> int:
         """Samples per run of a network."""
-        return batch_samples(self.sample_shape)
+        return batch_samples(self.sample_shape, self.device)
 
     def encode(self, batch: ArrayLike, step: float = 1.0) -> NDArray[Any]:
         """Integer latents `(n, *latent_shape)` of samples `(n, *sample_shape)`.
@@ -173,9 +173,11 @@ class Codec:
         return result
 
 
-def batch_samples(sample_shape: tuple[int, ...]) -> int:
-    """Samples per run of a network: few enough to stay in a CPU's cache."""
-    return max(1, min(_MAX_BATCH, _BATCH_ELEMENTS // math.prod(sample_shape)))
+def batch_samples(sample_shape: tuple[int, ...], device: Device = "cpu") -> int:
+    """Samples per run of a network, a power of two that suits the device."""
+    elements, samples = _BATCH_LIMITS[device]
+    fitting = max(1, min(samples, elements // math.prod(sample_shape)))
+    return 1 << (fitting.bit_length() - 1)
 
 
 def batches(count: int, size: int) -> Iterator[tuple[int, int]]:

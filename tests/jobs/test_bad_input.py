@@ -179,7 +179,7 @@ def fail(values):
         (fail, r"can't be read \(the connection broke\)"),
         (lambda values: values[:-1], r"rows 32:40 came in shape \(7, 6\), expected \(8, 6\)"),
         (lambda values: values[:, :-1], r"came in shape \(8, 5\)"),
-        (lambda values: values / np.float32(0), "sample 32 holds"),
+        (lambda values: np.full_like(values, np.inf), "sample 32 holds"),
     ],
     ids=["fails", "fewer", "narrower", "infinite"],
 )
@@ -286,13 +286,11 @@ def test_a_store_that_may_not_be_written_to(job, tmp_path):
 
 
 def test_a_limit_on_file_sizes_is_one_line_too(job, tmp_path):
-    """The decoder doesn't fit: nothing was committed, so nothing is left."""
+    """The second head doesn't fit: nothing was committed, so nothing is left."""
     store = tmp_path / "x.zarr"
     script = f"ulimit -f 4; {command(job, store)} 2>&1 || echo $?"
     found = subprocess.check_output(["sh", "-c", script], text=True)
-    where, problem = f"error: {store}: can't write codecs/", ": File too large\n1\n"
-    assert (found[: len(where)], found[-len(problem) :]) == (where, problem)
-    assert found.count("\n") == 2
+    assert found == f"error: {store}: can't write zarr.json: File too large\n1\n"
     assert not store.exists()
     subprocess.check_output(["sh", "-c", command(job, store)])
     assert_same_tree(store, job / "whole.zarr")

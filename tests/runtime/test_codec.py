@@ -182,7 +182,7 @@ def test_networks_that_are_none_are_damage(digits_codec, digits):
 
 @pytest.mark.parametrize(
     ("shape", "expected"),
-    [((1,), 256), ((28, 28), 255), ((200_000,), 1), ((10**5, 10**5, 10**5), 1)],
+    [((1,), 256), ((28, 28), 256), ((1 << 18,), 1), ((32, 32, 3), 64), ((10**5, 10**5, 10**5), 1)],
 )
 def test_large_samples_come_in_small_batches(shape, expected):
     assert batch_samples(shape) == expected

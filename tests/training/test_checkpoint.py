@@ -68,7 +68,7 @@ def test_own_modules_with_dropout_and_batch_norm_resume(make_samples, train, wei
 
 
 def test_ctrl_c_at_any_moment_resumes_exactly(make_samples, train, weights_of, tmp_path):
-    np.save(tmp_path / "samples.npy", make_samples(400, (200,)))
+    np.save(tmp_path / "samples.npy", make_samples(200, (20,)))
     script = textwrap.dedent(
         """
         import sys
@@ -81,12 +81,12 @@ def test_ctrl_c_at_any_moment_resumes_exactly(make_samples, train, weights_of, t
         with open_source(folder / "samples.npy") as source:
             fit(
                 source,
-                network_shape=(200,),
+                network_shape=(20,),
                 to_network=np.float32,
                 arch="denoising",
                 latent_dim=3,
-                epochs=200,
-                patience=200,
+                epochs=100,
+                patience=100,
                 device="cpu",
                 checkpoint=folder / "state",
                 progress=lambda progress: print(progress.epoch, flush=True),
@@ -103,7 +103,7 @@ def test_ctrl_c_at_any_moment_resumes_exactly(make_samples, train, weights_of, t
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate()
     assert process.returncode != 0 and b"KeyboardInterrupt" in errors
-    options = {"arch": "denoising", "epochs": 200, "patience": 200, "batch_size": 64}
+    options = {"arch": "denoising", "epochs": 100, "patience": 100, "batch_size": 64}
     samples = np.load(tmp_path / "samples.npy")
     resumed = train(samples, checkpoint=tmp_path / "state", **options)
     np.testing.assert_array_equal(weights_of(resumed), weights_of(train(samples, **options)))

@@ -28,7 +28,7 @@ class Conv(Architecture):
     """
 
     summary = "three strided convolutions and a linear layer, for signals, images and volumes"
-    learning_rate = 6e-3
+    learning_rate = 1e-2
 
     def __init__(
         self, network_shape: tuple[int, ...], latent_dim: int, *, channels: int = 8

@@ -1,0 +1,250 @@
+"""An open store: NumPy's indexing, one decode a sample, and nothing read that isn't needed."""
+
+import collections
+import threading
+
+import numpy as np
+import pytest
+import zarr
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import engine
+from engine.errors import InvalidInput
+
+from ..laws import same_values
+from .conftest import CHUNK_SAMPLES
+
+LENGTH, SIDE = 200, 28
+READING = settings(
+    deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60
+)
+
+
+@pytest.fixture(scope="module")
+def decoded(few, few_codec):
+    """The samples as the codec alone makes them."""
+    return few_codec.decode(few_codec.encode(few))
+
+
+def lists(length):
+    return st.lists(st.integers(-length, length - 1), max_size=12)
+
+
+def axis_keys(length):
+    """What selects along one axis."""
+    integer = st.integers(-length, length - 1)
+    mask = st.integers(0, 2**32).map(lambda seed: np.random.default_rng(seed).random(length) > 0.5)
+    return st.one_of(integer, integer.map(np.int16), st.slices(length), lists(length), mask)
+
+
+@READING
+@given(key=axis_keys(LENGTH))
+def test_one_index_as_numpy(key, store, decoded):
+    expected = decoded[key if not isinstance(key, list) or key else np.array([], int)]
+    assert same_values(store[key], expected)
+
+
+@READING
+@given(
+    first=st.one_of(st.integers(-LENGTH, LENGTH - 1), st.slices(LENGTH)),
+    rest=st.lists(
+        st.one_of(st.integers(-SIDE, SIDE - 1), st.slices(SIDE), st.none(), st.just([0, 3, 3])),
+        max_size=2,
+    ),
+    ellipsis=st.sampled_from([None, 0, 1, 2]),
+)
+def test_several_indices_as_numpy(first, rest, ellipsis, store, decoded):
+    key = [first, *rest]
+    if ellipsis is not None:
+        key.insert(min(ellipsis, len(key)), ...)
+    try:
+        expected = np.asarray(decoded[tuple(key)])
+    except IndexError:  # a row's number behind the dots is too large for the sample
+        with pytest.raises(IndexError):
+            store[tuple(key)]
+    else:
+        assert same_values(np.asarray(store[tuple(key)]), expected)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        (),
+        ...,
+        (...,),
+        (..., None),
+        (..., 3),
+        (..., 3, 4, 5),
+        (slice(3), ..., 5),
+        ([3, 1, 1], [4, 5, 6]),
+        ([3, 1, 1], slice(None), [4, 5, 6]),
+        ([3, 1], ..., slice(2)),
+        (np.arange(LENGTH) % 50 == 0, [1, 2, 3, 4]),
+        (3, slice(None), [4, 5]),
+        (3, 4, 5),
+        (slice(5), np.eye(SIDE, dtype=bool)),
+        (np.int64(7),),
+        np.array(7),
+        np.array([7]),
+        np.array([], int),
+    ],
+    ids=lambda key: "key" if isinstance(key, np.ndarray) else str(key)[:40],
+)
+def test_indices_that_need_care(key, store, decoded):
+    assert same_values(np.asarray(store[key]), np.asarray(decoded[key]))
+
+
+@pytest.mark.parametrize("key", [200, -201, [0, 200], (200, 3), (0, 28), ([0], 3, 4, 5)], ids=str)
+def test_out_of_range(key, store):
+    with pytest.raises(IndexError):
+        store[key]
+
+
+@pytest.mark.parametrize("key", [None, 1.5, "a", [0.5], [[1]], [True], (None, 3)], ids=str)
+def test_wrong_kinds(key, store):
+    with pytest.raises(InvalidInput, match="selected by an integer, a slice, a list"):
+        store[key]
+
+
+def test_what_it_says_of_itself(store, few, few_codec):
+    assert (store.shape, store.dtype, store.ndim, len(store)) == (few.shape, few.dtype, 3, 200)
+    assert store.codec.digest == few_codec.digest
+    assert store.step == 1.0
+    assert repr(store).endswith("digits.zarr shape=(200, 28, 28) dtype=uint8>")
+
+
+def test_it_becomes_an_array(store, decoded):
+    assert same_values(np.asarray(store), decoded)
+    assert same_values(np.array(store, dtype=np.float32), decoded.astype(np.float32))
+    assert same_values(np.stack(list(store)), decoded)
+    with pytest.raises(ValueError, match="without a copy"):
+        np.array(store, copy=False)
+
+
+def test_results_are_the_callers_own(store, decoded):
+    for key in (3, slice(4), [5, 6], ...):
+        store[key][...] = 0
+        assert same_values(store[key], decoded[key])
+
+
+def test_latents(store, few, few_codec):
+    assert isinstance(store.latents, zarr.Array)
+    assert store.latents.read_only
+    assert same_values(store.latents[:], few_codec.encode(few))
+    assert same_values(store.read_latents(), few_codec.features(few))
+    rows = [150, 3, 3, -1]
+    assert same_values(store.read_latents(rows), few_codec.features(few)[rows])
+    assert same_values(store.read_latents(slice(0, 9, 4)), few_codec.features(few)[0:9:4])
+
+
+def test_read_takes_what_selects_rows(store, decoded):
+    assert same_values(store.read([4, 2, 2]), decoded[[4, 2, 2]])
+    assert same_values(store.read(slice(9, 2, -3)), decoded[9:2:-3])
+    assert same_values(store.read(7), decoded[[7]])
+    assert same_values(store.read(range(3, 9)), decoded[3:9])
+
+
+def test_quality_and_sidecars(store, few, decoded, digit_labels):
+    errors = decoded.astype(float) - few
+    worst = np.abs(errors).max(axis=(1, 2))
+    assert store.quality["max_abs_error"].dtype == np.float32
+    assert (store.quality["max_abs_error"] >= worst).all()
+    assert (store.quality["max_abs_error"] <= worst * 1.091).all()
+    assert (store.quality["mse"] >= (errors**2).mean(axis=(1, 2))).all()
+    assert sorted(store.sidecars) == ["even", "label", "name"]
+    assert same_values(store.sidecars["label"], digit_labels[::25])
+    assert store.sidecars["even"].dtype == bool
+    assert store.sidecars["name"][:4].tolist() == ["", "seven", "zwölf", ""]
+
+
+class Counts:
+    """Counts what a store reads and decodes; the real thing still does it."""
+
+    def __init__(self, store, monkeypatch):
+        self.ranges, self.rows = collections.Counter(), 0
+        self._read, self._decode = store.contents.objects.get_range, store.codec.reconstruct
+        monkeypatch.setattr(store.contents.objects, "get_range", self.get_range)
+        monkeypatch.setattr(store.codec, "reconstruct", self.reconstruct)
+
+    def get_range(self, key, start, length):
+        self.ranges[key, "index" if start < 0 else start] += 1
+        return self._read(key, start, length)
+
+    def reconstruct(self, latents, step=1.0):
+        self.rows += len(latents)
+        return self._decode(latents, step)
+
+
+@pytest.fixture
+def counts(store, monkeypatch):
+    return Counts(store, monkeypatch)
+
+
+def test_one_sample_takes_one_index_and_one_chunk_of_one_shard(store, counts):
+    store[70]
+    shard = "data/part-0/latents/c/2/0"
+    assert [key for key, _ in counts.ranges] == [shard, shard]
+    assert counts.rows == 1
+    store[71]
+    assert sum(counts.ranges.values()) == 3  # the index is known by now
+    assert counts.rows == 2
+
+
+def test_scattered_samples_are_decoded_once_and_chunks_read_once(store, counts, decoded):
+    rows = np.random.default_rng(0).permutation(LENGTH)[:64]
+    asked = np.concatenate([rows, rows[::-1], rows[:5]])
+    assert same_values(store[asked], decoded[asked])
+    assert counts.rows == 64
+    assert set(counts.ranges.values()) == {1}
+    chunks = [key for key, start in counts.ranges if start != "index"]
+    assert len(chunks) == len(np.unique(rows // CHUNK_SAMPLES))
+
+
+@pytest.mark.parametrize(
+    ("key", "rows"), [([], 0), (slice(5, 5), 0), ([9] * 50, 1), (slice(None, None, -1), LENGTH)]
+)
+def test_only_what_is_asked_for_is_decoded(key, rows, store, counts):
+    store[key]
+    assert counts.rows == rows
+
+
+def test_a_large_request_is_decoded_in_blocks(store, counts, monkeypatch, decoded):
+    monkeypatch.setattr(engine.Store, "block_samples", 16)
+    rows = np.random.default_rng(0).integers(0, LENGTH, 500)
+    assert same_values(store[rows], decoded[rows])
+    assert counts.rows == len(np.unique(rows))
+    assert same_values(np.stack(list(store)), decoded)
+
+
+def test_large_samples_are_decoded_one_by_one(make_codec, tmp_path):
+    data = np.random.default_rng(0).integers(0, 256, (6, 1500, 1000)).astype(np.uint8)
+    engine.compress(data, tmp_path / "large.zarr", make_codec(data, 2))
+    with engine.open(tmp_path / "large.zarr", device="cpu") as large:
+        assert large.block_samples == 1
+        assert same_values(large[::-2], np.asarray(large)[::-2])
+
+
+def test_it_closes_and_opens_again(store_path, decoded):
+    with engine.open(store_path, device="cpu") as store:
+        first = store[3]
+    assert same_values(store[3], first)
+
+
+def test_many_threads_read_at_once(store, decoded):
+    """Nothing is warm: the first reads race for the codec, the ledger and the indexes."""
+    failures, start = [], threading.Barrier(8)
+
+    def read(seed):
+        rows = np.random.default_rng(seed).integers(0, LENGTH, (20, 7))
+        start.wait()
+        for asked in rows:
+            if not same_values(store[asked], decoded[asked]):
+                failures.append(asked)
+
+    threads = [threading.Thread(target=read, args=[seed]) for seed in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
