@@ -72,7 +72,7 @@ def train(
         arch_options: further options of the architecture, such as `{"noise": 0.3}`.
         overwrite: replace a codec that is there.
         device: where to train and where the returned codec runs.
-        progress: called after every step.
+        progress: called about 100 times per epoch and at its end.
 
     Raises:
         InvalidInput: data or options that can't be used.

