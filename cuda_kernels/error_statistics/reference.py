@@ -34,8 +34,8 @@ def finish(reconstruction: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
 
     `reconstruction`: any shape but (), float32 or float64; the result has its shape and `dtype`,
     and may be `reconstruction` itself. For an integer dtype values are rounded half to even, NaN
-    becomes 0 and the rest is clipped to the `clip_range`; for a float dtype they are cast, so that what is
-    too large becomes infinite. Raises ValueError for a dtype that is neither.
+    becomes 0 and the rest is clipped to the `clip_range`; for a float dtype they are cast, so that
+    what is too large becomes infinite. Raises ValueError for a dtype that is neither.
     """
     low, high = clip_range(dtype)
     if low is None:
