@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from engine.codec.manifest import FileEntry, Manifest
@@ -22,15 +22,22 @@ class CodecFiles:
     """The manifest of a codec and the contents of its files by name.
 
     A store may leave out files that decoding doesn't need; `digest` is that of the whole codec.
+    `manifest_read` is the text that the manifest was read from, which may say more than it knows.
     """
 
     manifest: Manifest
     contents: Mapping[str, bytes]
+    manifest_read: bytes | None = field(default=None, compare=False)
+
+    @property
+    def manifest_json(self) -> bytes:
+        """The contents of `manifest.json`."""
+        return self.manifest_read or self.manifest.to_json()
 
     @property
     def digest(self) -> str:
-        """sha256 of the manifest, which holds the sha256 of every other file."""
-        return hashlib.sha256(self.manifest.to_json()).hexdigest()
+        """sha256 of `manifest.json`, which holds the sha256 of every other file."""
+        return hashlib.sha256(self.manifest_json).hexdigest()
 
     def role(self, role: str) -> bytes:
         """Contents of the file that plays `role`.
@@ -58,7 +65,7 @@ class CodecFiles:
                     f"{entry.name} is damaged: expected {entry.size_bytes} bytes with sha256 "
                     f"{entry.sha256[:12]}…, found {len(found)} bytes; copy the codec again"
                 )
-        return cls(parsed, contents)
+        return cls(parsed, contents, manifest)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> CodecFiles:
@@ -95,7 +102,7 @@ class CodecFiles:
         check_codec_target(path, overwrite=overwrite)
         with staged(path) as folder:
             folder.mkdir()
-            for name, content in {**self.contents, MANIFEST: self.manifest.to_json()}.items():
+            for name, content in {**self.contents, MANIFEST: self.manifest_json}.items():
                 with (folder / name).open("wb") as file:
                     file.write(content)
                     file.flush()

@@ -202,13 +202,13 @@ class StoreContents:
             document = self._metadata(key)
             (size,) = _sizes(document["shape"])
             (chunk_bytes,) = _sizes(document["chunk_grid"]["configuration"]["chunk_shape"])
-        content = b""
+        content = bytearray()
         while len(content) < size:
             key = f"{name}/c/{len(content) // chunk_bytes}"
             where = f"{self.objects}: {key}"
             chunk = decode_chunk(self._trusted(key), (chunk_bytes,), np.dtype(np.uint8), where)
             content += chunk.tobytes()
-        return content[:size]
+        return bytes(content[:size])
 
     def _sharded_array(self, name: str) -> ShardedArray:
         key, part = f"{self.part.path}/{name}/{METADATA}", self.part

@@ -91,7 +91,9 @@ class Head:
             _check_version(document)
             if document.pop("sha256") != _digest(document):
                 raise CorruptStore(f"{METADATA}: the head is damaged (its digest is wrong)")
-            return _parse(document)
+            head = _parse(document)
+            _check_parts(head)
+            return head
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise CorruptStore(f"{METADATA}: the head is damaged ({error!r})") from None
 
@@ -103,6 +105,14 @@ def _check_version(document: dict[str, Any]) -> None:
         raise IncompatibleStore(
             f"the store has format {version} and requires {unknown or 'nothing else'}; "
             f"this engine reads format {FORMAT_VERSION}: update the engine"
+        )
+
+
+def _check_parts(head: Head) -> None:
+    if {name: len(parts) for name, parts in head.variables.items()} != {VARIABLE: 1}:
+        raise IncompatibleStore(
+            f"the store has other variables than {VARIABLE!r}, or several parts; this engine reads "
+            f"one of each: update the engine"
         )
 
 

@@ -114,6 +114,6 @@ class StorePlan:
         """The codec's files that go into the store, the manifest included."""
         roles = (ENCODER, DECODER) if self.keep_encoder else (DECODER,)
         names = [self.codec.manifest.file(role).name for role in roles]
-        return {MANIFEST: self.codec.manifest.to_json()} | {
+        return {MANIFEST: self.codec.manifest_json} | {
             name: self.codec.contents[name] for name in names
         }

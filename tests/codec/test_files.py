@@ -1,4 +1,6 @@
 import dataclasses
+import hashlib
+import json
 import shutil
 import subprocess
 import sys
@@ -155,6 +157,16 @@ def test_a_copy_without_the_encoder_says_so(files):
     assert stored.role(DECODER) == files.role(DECODER)
     with pytest.raises(CorruptCodec, match=r"stored without its encoder \(encoder\.onnx\)"):
         stored.role(ENCODER)
+
+
+def test_a_manifest_that_says_more_keeps_its_digest(files, tmp_path):
+    document = json.loads(files.manifest_json) | {"added_later": [1, 2]}
+    text = json.dumps(document).encode()
+    read = CodecFiles.from_contents(text, files.contents)
+    assert read.digest == hashlib.sha256(text).hexdigest()
+    read.save(tmp_path / "copy")
+    assert (tmp_path / "copy" / "manifest.json").read_bytes() == text
+    assert CodecFiles.load(tmp_path / "copy").digest == read.digest
 
 
 def test_a_name_that_no_file_system_takes_is_one_line(files, tmp_path):

@@ -57,6 +57,14 @@ def test_unknown_required_features_are_refused():
         Head.from_metadata(signed(required=["residuals"]))
 
 
+@pytest.mark.parametrize("variables", [{"data": 2}, {"data": 1, "wind": 1}])
+def test_more_than_one_part_or_variable_is_refused(variables):
+    part = json.loads(CONTENT)["attributes"][ATTRIBUTE]["variables"]["data"]
+    held = {name: part * count for name, count in variables.items()}
+    with pytest.raises(IncompatibleStore, match="several parts"):
+        Head.from_metadata(signed(variables=held))
+
+
 def test_a_later_format_is_refused():
     with pytest.raises(IncompatibleStore, match="has format 2"):
         Head.from_metadata(signed(format=2))
