@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import threading
 from collections.abc import Callable, Mapping
@@ -10,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import xxhash
 from numpy.typing import NDArray
 
 from engine.errors import EngineError
@@ -83,7 +83,7 @@ class _ShardFacts:
 
     def __init__(self, elements: int) -> None:
         self.elements = elements
-        self._digest = hashlib.sha256()
+        self._digest = xxhash.xxh3_128()
         self._range = (math.inf, -math.inf)
         self._max_abs_error = self._worst_mse = self._sum_squared_error = 0.0
 
@@ -98,7 +98,7 @@ class _ShardFacts:
     def fields(self, latents: NDArray[Any], limit: int) -> dict[str, Any]:
         """Fields of the ledger record."""
         return {
-            "source_sha256": np.frombuffer(self._digest.digest(), np.uint8),
+            "source_xxh3_128": np.frombuffer(self._digest.digest(), np.uint8),
             "max_abs_error": self._max_abs_error,
             "worst_mse": self._worst_mse,
             "sum_squared_error": self._sum_squared_error,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import xxhash
 
 from engine.errors import CorruptStore, EngineError
 from engine.quality import encode_errors
@@ -127,7 +128,7 @@ def _compared(store: Store, source: Source) -> Iterator[tuple[list[str], int]]:
 
 def _compare_shard(store: Store, source: Source, shard: int, start: int, stop: int) -> str | None:
     contents = store.contents
-    digest = hashlib.sha256()
+    digest = xxhash.xxh3_128()
     recorded = contents.read_chunk(QUALITY, shard, 0)
     worse = 0
     for first, last in batches(stop - start, store.codec.batch_samples):
@@ -142,6 +143,6 @@ def _compare_shard(store: Store, source: Source, shard: int, start: int, stop: i
         errors[1] = np.sqrt(errors[1] / math.prod(source.sample_shape))
         codes = encode_errors(errors, contents.error_levels).astype(int).T
         worse += int((codes > recorded[first:last].astype(int) + _CODE_TOLERANCE).any(axis=1).sum())
-    if digest.digest() != bytes(contents.ledger[shard]["source_sha256"]):
+    if digest.digest() != bytes(contents.ledger[shard]["source_xxh3_128"]):
         return "the data differ from what was compressed"
     return f"{worse} samples decode worse than recorded" if worse else None

@@ -29,7 +29,7 @@ def record_dtype(arrays: Sequence[ShardedArray]) -> np.dtype[Any]:
         ("shard", "<u8"),
         ("row_start", "<u8"),
         ("row_stop", "<u8"),
-        ("source_sha256", "u1", (32,)),
+        ("source_xxh3_128", "u1", (16,)),
         ("max_abs_error", "<f8"),
         ("worst_mse", "<f8"),
         ("sum_squared_error", "<f8"),
