@@ -18,10 +18,10 @@ from numcodecs import zstd
 from engine.errors import EngineError, InvalidInput
 from engine.geometry import plan_grid
 from engine.jobs.fingerprint import identify
-from engine.jobs.fit import check_counts, check_fit, check_step
+from engine.jobs.fit import check_counts, check_fit
 from engine.jobs.shard_task import ShardTask
 from engine.jobs.sidecars import Sidecar, open_sidecars
-from engine.runtime.codec import Codec
+from engine.runtime.codec import Codec, check_step
 from engine.runtime.device import available_cores
 from engine.runtime.measured_encoding import open_measured_encoder
 from engine.sources import Source, open_source

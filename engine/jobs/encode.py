@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.array_output import check_output, write_array
-from engine.jobs.fit import check_fit, check_step, read_samples
-from engine.runtime.codec import Codec, batches
+from engine.jobs.fit import check_fit, read_samples
+from engine.runtime.codec import Codec, batches, check_step
 from engine.sources import Source, open_source
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import InvalidInput
@@ -39,17 +38,6 @@ def read_samples(source: Source, start: int, stop: int) -> NDArray[Any]:
         )
     check_finite(samples, start)
     return samples
-
-
-def check_step(step: float) -> None:
-    """Refuse a scale of the quantiser that the networks, which take it as float32, can't use.
-
-    Raises:
-        InvalidInput: it isn't a positive float32.
-    """
-    limits = np.finfo(np.float32)
-    if not float(limits.tiny) <= step <= float(limits.max):
-        raise InvalidInput(f"step must be a positive number that float32 holds, got {step}")
 
 
 def check_counts(**counts: int | None) -> None:
