@@ -65,10 +65,13 @@ class Store:
     def codec(self) -> Codec:
         """The codec that lies in the store."""
         codec = Codec(self.contents.codec_files, self._device)
-        if (codec.sample_shape, codec.dtype) != (self.shape[1:], self.dtype):
+        latents, expected = self.contents.arrays[LATENTS], codec.manifest.latent
+        found = (self.shape[1:], self.dtype, latents.item_shape, latents.dtype)
+        if found != (codec.sample_shape, codec.dtype, expected.shape, expected.dtype):
             raise CorruptStore(
-                f"{self.contents.objects}: holds {self.dtype} samples of shape {self.shape[1:]}, "
-                f"its codec makes {codec.dtype} of shape {codec.sample_shape}"
+                f"{self.contents.objects}: holds {self.dtype} samples of shape {self.shape[1:]} as "
+                f"{latents.dtype} of shape {latents.item_shape}, its codec makes {codec.dtype} of "
+                f"shape {codec.sample_shape} of {expected.dtype} of shape {expected.shape}"
             )
         return codec
 

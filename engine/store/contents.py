@@ -6,6 +6,7 @@ import contextlib
 import functools
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     import zarr
 
 _CACHED_INDEXES = 4096
+_MAX_CHUNK_BYTES = 1 << 32
 
 
 class StoreContents:
@@ -218,8 +220,13 @@ class StoreContents:
             (sharding,) = document["codecs"]
             chunk_samples, *_ = _sizes(sharding["configuration"]["chunk_shape"])
             dtype = np.dtype(document["data_type"])
-            if samples != part.samples or dtype.kind not in "biuf":
-                raise ValueError(f"{samples} samples of {dtype}")
+            chunk_bytes = math.prod((chunk_samples, *item_shape)) * dtype.itemsize
+            if (
+                samples != part.samples
+                or dtype.kind not in "biuf"
+                or chunk_bytes > _MAX_CHUNK_BYTES
+            ):
+                raise ValueError(f"{samples} samples of {dtype}, {chunk_bytes} bytes a chunk")
             return ShardedArray(
                 name=name,
                 grid=RowGrid(part.samples, chunk_samples, part.shard_samples),
