@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +38,7 @@ class Store:
 
     def __init__(self, path: str | os.PathLike[str], device: str = "auto") -> None:
         """Open a store; see `engine.open`."""
-        self.contents = StoreContents(path)
+        self.contents = StoreContents(Path(path).absolute())
         self._device = device
 
     @property
@@ -167,6 +168,9 @@ class Store:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def __reduce__(self) -> tuple[type[Store], tuple[Path, str]]:
+        return Store, (self.contents.objects.folder, self._device)
 
     def __repr__(self) -> str:
         return f"<engine.Store {self.contents.objects} shape={self.shape} dtype={self.dtype}>"

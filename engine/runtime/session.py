@@ -120,6 +120,7 @@ def _open_session(content: bytes, device: Device, threads: int) -> onnxruntime.I
     import onnxruntime
 
     onnxruntime.set_default_logger_severity(_FATAL_ONLY)
+    onnxruntime.disable_telemetry_events()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = _FATAL_ONLY

@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from engine.errors import StorageError, one_line
+from engine.errors import InvalidInput, StorageError, one_line
 
 
 class Source(ABC):
@@ -45,11 +45,16 @@ class Source(ABC):
         if start == stop:
             return np.empty((0, *self.sample_shape), self.dtype)
         try:
-            return np.require(self._rows(start, stop), self.dtype, ["C", "A", "E"])
+            rows = self._rows(start, stop)
         except OSError as error:
             raise StorageError(
                 f"{self.name}: rows {start}:{stop} can't be read ({one_line(error)})"
             ) from error
+        if rows.dtype.newbyteorder("=") != self.dtype:
+            raise InvalidInput(
+                f"{self.name}: rows {start}:{stop} are {rows.dtype}, the first were {self.dtype}"
+            )
+        return np.require(rows, self.dtype, ["C", "A", "E"])
 
     @abstractmethod
     def _rows(self, start: int, stop: int) -> npt.NDArray[Any]:

@@ -1,6 +1,9 @@
 """An open store: NumPy's indexing, one decode a sample, and nothing read that isn't needed."""
 
 import collections
+import concurrent.futures
+import multiprocessing
+import operator
 import threading
 
 import numpy as np
@@ -248,3 +251,18 @@ def test_many_threads_read_at_once(store, decoded):
     for thread in threads:
         thread.join()
     assert failures == []
+
+
+def test_a_store_can_be_sent_to_another_process(store):
+    spawn = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(1, mp_context=spawn) as pool:
+        decoded = pool.submit(operator.getitem, store, slice(3, 5)).result()
+    assert (decoded == store[3:5]).all()
+
+
+def test_a_relative_path_survives_a_change_of_folder(store, monkeypatch):
+    folder = store.contents.objects.folder
+    monkeypatch.chdir(folder.parent)
+    with engine.open(folder.name, device="cpu") as opened:
+        monkeypatch.chdir("/")
+        assert (opened[3] == store[3]).all()

@@ -96,3 +96,15 @@ def test_what_is_no_dataset(data, message):
 def test_a_key_makes_no_sense_for_an_array():
     with pytest.raises(InvalidInput, match="leave out key='x'"):
         open_source(ARRAY, "x")
+
+
+def test_rows_that_change_their_dtype_are_refused():
+    class Changing:
+        shape, dtype = (10, 3), np.dtype(np.uint8)
+
+        def __getitem__(self, rows):
+            taken = np.zeros((10, 3), np.uint8)[rows]
+            return taken + 300.7 if rows.start else taken
+
+    with pytest.raises(InvalidInput, match="are float64, the first were uint8"):
+        open_source(Changing()).read(5, 9)
