@@ -6,13 +6,14 @@ import contextlib
 import dataclasses
 import json
 import math
+import os
 import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from engine.errors import EngineError
+from engine.errors import EngineError, one_line
 
 if TYPE_CHECKING:
     from engine.training import Progress
@@ -35,7 +36,7 @@ step_option = click.option(
 
 
 class CatchErrors(click.Group):
-    """Turns errors on purpose into one line and exit code 1, Ctrl-C into 130."""
+    """Turns errors into one line and exit code 1, Ctrl-C into 130."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command."""
@@ -47,6 +48,17 @@ class CatchErrors(click.Group):
         except KeyboardInterrupt:
             click.echo("interrupted: run the same command again to go on", err=True)
             ctx.exit(INTERRUPTED)
+        except (click.ClickException, click.Abort, click.exceptions.Exit):
+            raise
+        except Exception as error:
+            if os.environ.get("ENGINE_TRACEBACK"):
+                raise
+            kind = type(error).__name__
+            click.echo(
+                f"error: unexpected {kind}: {one_line(error)} (ENGINE_TRACEBACK=1 shows where)",
+                err=True,
+            )
+            ctx.exit(1)
 
 
 def print_json(value: Any, **more: Any) -> None:
