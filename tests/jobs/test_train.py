@@ -1,6 +1,7 @@
 """`engine.train`, from data to a saved codec: what it writes, resumes, checks and refuses."""
 
 import dataclasses
+import functools
 
 import numpy as np
 import pytest
@@ -82,7 +83,8 @@ def test_an_export_that_differs_from_torch_is_refused(data, part, tmp_path):
     codec = train(data, tmp_path / "a.codec")
     sample = codec.manifest.sample
     with open_source(data) as source:
-        trained = fit(
+        fit_dense = functools.partial(
+            fit,
             source,
             network_shape=sample.network_shape,
             to_network=sample.to_network,
@@ -91,17 +93,9 @@ def test_an_export_that_differs_from_torch_is_refused(data, part, tmp_path):
             epochs=2,
             device="cpu",
         )
+        trained = fit_dense()
         check_agreement(trained, codec.files, source)
-        other = fit(
-            source,
-            network_shape=sample.network_shape,
-            to_network=sample.to_network,
-            arch="dense",
-            latent_dim=8,
-            epochs=2,
-            seed=1,
-            device="cpu",
-        )
+        other = fit_dense(seed=1)
         wrong = dataclasses.replace(trained, **{part: getattr(other, part)})
         with pytest.raises(GuaranteeViolated, match=f"exported {part} differs from torch"):
             check_agreement(wrong, codec.files, source)
