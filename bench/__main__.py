@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench.machine import describe_machine
 
-BENCHMARKS = ("bulk", "latents")
+BENCHMARKS = ("bulk", "guarantee", "latents")
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -19,7 +19,7 @@ def main() -> int:
     if len(sys.argv) != 2 or sys.argv[1] not in modules:
         print("python -m bench NAME, where NAME is one of:")
         for name, module in modules.items():
-            print(f"  {name:8}  {(module.__doc__ or '').splitlines()[0]}")
+            print(f"  {name:9}  {(module.__doc__ or '').splitlines()[0]}")
         return 0 if len(sys.argv) == 1 else 2
     name = sys.argv[1]
     result = modules[name].run()

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from engine.jobs.compress import CompressionReport, compress
     from engine.jobs.encode import encode
     from engine.jobs.pack import pack
+    from engine.jobs.repair import RepairReport, repair
     from engine.jobs.train import train
     from engine.reading.decode import decode
     from engine.reading.store import Store
@@ -48,6 +49,8 @@ _HOMES = {
     "encode": ("engine.jobs.encode", "encode"),
     "open": ("engine.reading.store", "Store"),
     "pack": ("engine.jobs.pack", "pack"),
+    "RepairReport": ("engine.jobs.repair", "RepairReport"),
+    "repair": ("engine.jobs.repair", "repair"),
     "train": ("engine.jobs.train", "train"),
     "verify": ("engine.reading.verify", "verify"),
 }
@@ -64,6 +67,7 @@ __all__ = [
     "IncompleteStore",
     "InvalidInput",
     "MissingExtra",
+    "RepairReport",
     "StorageError",
     "Store",
     "Verification",
@@ -73,6 +77,7 @@ __all__ = [
     "encode",
     "open",
     "pack",
+    "repair",
     "train",
     "verify",
 ]

@@ -16,6 +16,10 @@ TARGET_CHUNK_BYTES = 32 * 1024
 MAX_SHARD_SAMPLES = 65536
 TARGET_SHARD_RAW_BYTES = 64 * 1024 * 1024
 MIN_SHARDS = 8
+# Under a guarantee a random read decompresses the samples of a chunk, and a job holds all that it
+# tries on a shard: both are kept small.
+GUARANTEED_CHUNK_RAW_BYTES = 256 * 1024
+GUARANTEED_SHARD_RAW_BYTES = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -89,30 +93,35 @@ def plan_grid(
     latent_bytes: int,
     chunk_samples: int | None = None,
     shard_samples: int | None = None,
+    *,
+    guaranteed: bool = False,
 ) -> RowGrid:
     """Choose chunk and shard sizes from the data alone, so that every machine chooses alike.
 
-    A chunk is what one random read costs (about 32 KiB of latents), a shard what one kill can
-    lose (about 64 MiB of raw samples), and data of many chunks has shards for every core.
+    A chunk is what one random read costs (about 32 KiB of latents, or 256 KiB of raw samples where
+    a guarantee keeps something of these), a shard what one kill can lose (about 64 MiB of raw
+    samples, 4 MiB under a guarantee), and data of many chunks has shards for every core.
 
     Raises:
         InvalidInput: sizes that Zarr's sharding can't hold.
     """
+    shard_bytes = GUARANTEED_SHARD_RAW_BYTES if guaranteed else TARGET_SHARD_RAW_BYTES
     if chunk_samples is None:
-        chunk_samples = _chunk_samples(sample_bytes, latent_bytes, shard_samples)
+        chunk_bytes = GUARANTEED_CHUNK_RAW_BYTES if guaranteed else shard_bytes
+        fitting = min(TARGET_CHUNK_BYTES // latent_bytes, chunk_bytes // sample_bytes)
+        chunk_samples = _chunk_samples(fitting, shard_samples)
     if shard_samples is None:
         wanted = min(
             MAX_SHARD_SAMPLES,
-            TARGET_SHARD_RAW_BYTES // sample_bytes,
+            shard_bytes // sample_bytes,
             math.ceil(samples / MIN_SHARDS),
         )
         shard_samples = max(1, math.ceil(wanted / max(1, chunk_samples))) * chunk_samples
     return RowGrid(samples, chunk_samples, shard_samples)
 
 
-def _chunk_samples(sample_bytes: int, latent_bytes: int, shard_samples: int | None) -> int:
-    """A power of two, or the largest divisor of a given `shard_samples` below it."""
-    fitting = min(TARGET_CHUNK_BYTES // latent_bytes, TARGET_SHARD_RAW_BYTES // sample_bytes)
+def _chunk_samples(fitting: int, shard_samples: int | None) -> int:
+    """A power of two that fits, or the largest divisor of a given `shard_samples` below it."""
     wanted = min(MAX_CHUNK_SAMPLES, 1 << (max(1, fitting).bit_length() - 1))
     if shard_samples is None:
         return wanted

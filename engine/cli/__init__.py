@@ -7,7 +7,7 @@ import click
 from engine import __version__
 from engine.cli.commands import CatchErrors
 from engine.cli.data import compress_command, decode_command, encode_command
-from engine.cli.inspection import info_command, verify_command
+from engine.cli.inspection import info_command, repair_command, verify_command
 from engine.cli.making import pack_command, train_command
 
 
@@ -25,5 +25,6 @@ for command in (
     encode_command,
     info_command,
     verify_command,
+    repair_command,
 ):
     main.add_command(command)

@@ -30,6 +30,13 @@ device_option = click.option(
 key_option = click.option("--key", help="Which array of an .npz file or Zarr group.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace what is there.")
+sidecars_option = click.option(
+    "--with",
+    "sidecars",
+    multiple=True,
+    metavar="[NAME=]PATH",
+    help="An array of one item a sample to carry along, such as labels.npy; may be repeated.",
+)
 step_option = click.option(
     "--step", type=float, default=1.0, show_default=True, help="Scale of the quantiser."
 )

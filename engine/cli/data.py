@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,9 +16,28 @@ from engine.cli.commands import (
     print_table,
     progress_bar,
     psnr_text,
+    sidecars_option,
     size_text,
     step_option,
 )
+
+if TYPE_CHECKING:
+    from engine.jobs.compress import CompressionReport
+
+
+class FillValue(click.ParamType[Any]):
+    """A number, `auto` or `none`."""
+
+    name = "V|auto|none"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """A float, "auto" or None."""
+        if value in ("auto", "none", None):
+            return "auto" if value == "auto" else None
+        try:
+            return float(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither a number nor auto nor none", param, ctx)
 
 
 @click.command("compress")
@@ -26,9 +45,24 @@ from engine.cli.commands import (
 @click.argument("store", type=click.Path(path_type=Path))
 @click.option("--codec", required=True, type=click.Path(path_type=Path), help="The codec to use.")
 @click.option(
-    "--with", "sidecars", multiple=True, metavar="[NAME=]PATH",
-    help="An array of one item a sample to carry along, such as labels.npy; may be repeated.",
+    "--max-error", metavar="E",
+    help="Guarantee: no element off by more, in the data's units, or 0.1% of their range.",
 )  # fmt: skip
+@click.option("--lossless", is_flag=True, help="Guarantee: every sample comes back bit for bit.")
+@click.option("--min-psnr", type=float, metavar="DB", help="Guarantee: no sample's PSNR is lower.")
+@click.option(
+    "--nonfinite", type=click.Choice(["error", "keep"]),
+    help="Refuse NaN and Inf, or keep them bit for bit; kept by default under a guarantee.",
+)  # fmt: skip
+@click.option(
+    "--fill-value", type=FillValue(), default="auto", show_default=True,
+    help="Value that marks missing elements, kept bit for bit; none looks for none.",
+)  # fmt: skip
+@click.option(
+    "--keep-latents/--no-latents", default=True, show_default=True,
+    help="Whether latents are stored also where the guarantee is cheaper without a network.",
+)  # fmt: skip
+@sidecars_option
 @click.option("--chunk-samples", type=click.IntRange(1), help="Samples that one read decompresses.")
 @click.option("--shard-samples", type=click.IntRange(1), help="Samples per object on the disk.")
 @click.option("--batch", type=click.IntRange(1), help="Samples per run of the networks.")
@@ -39,21 +73,19 @@ from engine.cli.commands import (
 )  # fmt: skip
 @click.option(
     "--portable", is_flag=True,
-    help="Core Zarr codecs only, so that every Zarr tool opens it; today every store is.",
+    help="Core Zarr codecs only, so that every Zarr tool opens every array.",
 )  # fmt: skip
 @step_option
 @key_option
 @device_option
 @overwrite_option
 @json_option
-def compress_command(
-    data: str, store: Path, *, portable: bool, as_json: bool, **options: Any
-) -> None:
+def compress_command(data: str, store: Path, *, as_json: bool, **options: Any) -> None:
     """Compress DATA into the latent store STORE.
 
     Killed or interrupted, the same command goes on at the first shard that was not committed.
 
-    Example: engine compress digits.npy digits.zarr --codec digits.codec --with labels.npy
+    Example: engine compress digits.npy digits.zarr --codec digits.codec --max-error 8
     """
     import engine
 
@@ -70,6 +102,7 @@ def compress_command(
             "bytes": f"{size_text(report.raw_bytes)} -> {size_text(report.stored_bytes)}, "
             f"everything counted (networks {size_text(report.codec_bytes)})",
             "ratio": f"{report.ratio:.2f}",
+            "guarantee": f"{report.guarantee}{_kept_text(report)}",
             "PSNR": f"{psnr_text(report.psnr_db)}, worst sample {psnr_text(report.worst_psnr_db)}",
             "max error": f"{report.max_abs_error:.6g}",
             "saturated": f"{report.saturated_fraction:.2%} of latents",
@@ -80,6 +113,12 @@ def compress_command(
     )
     if report.advice:
         click.echo(f"advice: {report.advice}")
+
+
+def _kept_text(report: CompressionReport) -> str:
+    """How the shards of a store with a guarantee keep it."""
+    ways = [f"{count} shards of {mode}" for mode, count in report.modes.items() if count]
+    return f" ({', '.join(ways)})" if report.guarantee != "none" else ""
 
 
 @click.command("decode")

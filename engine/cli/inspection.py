@@ -14,6 +14,7 @@ from engine.cli.commands import (
     print_json,
     print_table,
     progress_bar,
+    sidecars_option,
     size_text,
 )
 
@@ -73,6 +74,36 @@ def verify_command(store: Path, *, as_json: bool, **options: Any) -> None:
         )
     if not result.ok:
         click.get_current_context().exit(1)
+
+
+@click.command("repair")
+@click.argument("store", type=click.Path(path_type=Path))
+@click.option("--from", "data", required=True, metavar="DATA", help="What the store was made of.")
+@click.option(
+    "--codec", type=click.Path(path_type=Path),
+    help="The codec, where the store's own copy is damaged or has no encoder.",
+)  # fmt: skip
+@sidecars_option
+@key_option
+@device_option
+@json_option
+def repair_command(store: Path, *, as_json: bool, **options: Any) -> None:
+    """Make the damaged objects of STORE again, and touch nothing else.
+
+    Example: engine repair digits.zarr --from digits.npy
+    """
+    import engine
+
+    with progress_bar("repairing") as update:
+        report = engine.repair(store, progress=update, **options)
+    if as_json:
+        print_json(report)
+        return
+    for verb, names in (("made again", report.repaired), ("removed", report.removed)):
+        for name in names:
+            click.echo(f"{verb}: {name}")
+    same = "as they were" if report.identical else "anew, within the guarantee"
+    click.echo(f"{store}: {len(report.repaired)} objects {same}, {len(report.removed)} removed")
 
 
 def codec_facts(codec: Codec) -> dict[str, Any]:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from engine.codec.manifest import FileEntry, Manifest
+from engine.codec.graph_safety import GraphMemory, check_decoder, check_encoder
+from engine.codec.manifest import MAX_MANIFEST_BYTES, FileEntry, Manifest
 from engine.errors import CorruptCodec, IncompatibleStore, InvalidInput, StorageError
+from engine.limits import DEFAULT_MEMORY_LIMIT
 from engine.staging import staged
 
 MANIFEST = "manifest.json"
 ENCODER = "encoder"
 DECODER = "decoder"
+CERTIFICATE = "certificate"
+
+_GRAPH_CHECKS = {ENCODER: check_encoder, DECODER: check_decoder}
 
 
 @dataclass(frozen=True)
@@ -23,11 +30,13 @@ class CodecFiles:
 
     A store may leave out files that decoding doesn't need; `digest` is that of the whole codec.
     `manifest_read` is the text that the manifest was read from, which may say more than it knows.
+    `max_memory_bytes` bounds what its graphs may take, loaded and run on one sample.
     """
 
     manifest: Manifest
     contents: Mapping[str, bytes]
     manifest_read: bytes | None = field(default=None, compare=False)
+    max_memory_bytes: int = field(default=DEFAULT_MEMORY_LIMIT, compare=False)
 
     @property
     def manifest_json(self) -> bytes:
@@ -40,24 +49,54 @@ class CodecFiles:
         return hashlib.sha256(self.manifest_json).hexdigest()
 
     def role(self, role: str) -> bytes:
-        """Contents of the file that plays `role`.
+        """Contents of the file that plays `role`; a graph is checked before it is handed out.
 
         Raises:
-            CorruptCodec: there is no such file here.
+            CorruptCodec: there is no such file here, or it is a graph that could do harm.
         """
+        if role in _GRAPH_CHECKS:
+            self.memory(role)
+        return self._content(role)
+
+    def memory(self, role: str) -> GraphMemory:
+        """A bound on the memory that the graph of `role` takes, known without running it.
+
+        Raises:
+            CorruptCodec: there is no such graph here, or it could do harm.
+        """
+        if role not in self._memory:
+            content = self._content(role)
+            try:
+                checked = _GRAPH_CHECKS[role](content, self.manifest, self.max_memory_bytes)
+            except CorruptCodec as error:
+                raise CorruptCodec(f"{self.manifest.file(role).name}: {error}") from None
+            self._memory[role] = checked
+        return self._memory[role]
+
+    @functools.cached_property
+    def _memory(self) -> dict[str, GraphMemory]:
+        return {}
+
+    def _content(self, role: str) -> bytes:
         name = self.manifest.file(role).name
         if name not in self.contents:
             raise CorruptCodec(f"this copy of the codec was stored without its {role} ({name})")
         return self.contents[name]
 
     @classmethod
-    def from_contents(cls, manifest: bytes, contents: Mapping[str, bytes]) -> CodecFiles:
-        """Check every file against the manifest.
+    def from_contents(
+        cls,
+        manifest: bytes,
+        contents: Mapping[str, bytes],
+        max_memory_bytes: int = DEFAULT_MEMORY_LIMIT,
+    ) -> CodecFiles:
+        """Check every file against the manifest; graphs are looked into when they are used.
 
         Raises:
-            CorruptCodec: a file differs from what the manifest says.
+            CorruptCodec: a file differs from what the manifest says, or more than
+                `max_memory_bytes` would be needed.
         """
-        parsed = Manifest.from_json(manifest)
+        parsed = Manifest.from_json(manifest, max_memory_bytes)
         for entry in parsed.files:
             found = contents.get(entry.name)
             if found is not None and file_entry(entry.name, entry.role, found) != entry:
@@ -65,15 +104,18 @@ class CodecFiles:
                     f"{entry.name} is damaged: expected {entry.size_bytes} bytes with sha256 "
                     f"{entry.sha256[:12]}…, found {len(found)} bytes; copy the codec again"
                 )
-        return cls(parsed, contents, manifest)
+        return cls(parsed, contents, manifest, max_memory_bytes)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> CodecFiles:
+    def load(
+        cls, path: str | os.PathLike[str], max_memory_bytes: int = DEFAULT_MEMORY_LIMIT
+    ) -> CodecFiles:
         """Read a codec folder.
 
         Raises:
             InvalidInput: there is no such folder.
-            CorruptCodec: it isn't a codec, or files are missing or damaged.
+            CorruptCodec: it isn't a codec, files are missing or damaged, or more than
+                `max_memory_bytes` would be needed.
             IncompatibleStore: a later version wrote it.
             StorageError: the file system refused.
         """
@@ -81,12 +123,15 @@ class CodecFiles:
         try:
             if not folder.exists():
                 raise InvalidInput(f"{folder}: no such codec; make one with `engine train`")
-            if not (folder / MANIFEST).is_file():
+            if not (folder / MANIFEST).exists():
                 raise CorruptCodec(f"not a codec (no {MANIFEST} in it)")
-            text = (folder / MANIFEST).read_bytes()
-            manifest = Manifest.from_json(text)
-            contents = {entry.name: _read_file(folder / entry.name) for entry in manifest.files}
-            return cls.from_contents(text, contents)
+            text = _read_file(folder, MANIFEST, MAX_MANIFEST_BYTES)
+            manifest = Manifest.from_json(text, max_memory_bytes)
+            contents = {
+                entry.name: _read_file(folder, entry.name, entry.size_bytes)
+                for entry in manifest.files
+            }
+            return cls.from_contents(text, contents, max_memory_bytes)
         except (CorruptCodec, IncompatibleStore) as error:
             raise type(error)(f"{folder}: {error}") from None
         except OSError as error:
@@ -136,15 +181,36 @@ def file_entry(name: str, role: str, content: bytes) -> FileEntry:
 def _is_codec(folder: Path) -> bool:
     """Whether a manifest of ours lies in `folder`; other projects have a manifest.json, too."""
     try:
-        Manifest.from_json((folder / MANIFEST).read_bytes())
+        Manifest.from_json(_read_file(folder, MANIFEST, MAX_MANIFEST_BYTES))
     except IncompatibleStore:
         return True
-    except (CorruptCodec, FileNotFoundError, NotADirectoryError, IsADirectoryError):
+    except CorruptCodec:
         return False
     return True
 
 
-def _read_file(path: Path) -> bytes:
-    if not path.is_file():
-        raise CorruptCodec(f"{path.name} is missing; copy the codec again")
-    return path.read_bytes()
+def _read_file(folder: Path, name: str, largest_bytes: int) -> bytes:
+    """Read a regular file that lies in the folder, also by way of a link, and is no larger.
+
+    Raises:
+        CorruptCodec: it isn't there, is no regular file, lies outside, or is larger.
+        OSError: the file system refused.
+    """
+    inside, found = (os.path.realpath(path) for path in (folder, folder / name))
+    if os.path.commonpath((inside, found)) != inside:
+        raise CorruptCodec(f"{name} is a link to a file outside of the codec; it was not read")
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        descriptor = os.open(found, flags)  # a pipe without a writer doesn't block
+    except (FileNotFoundError, NotADirectoryError):
+        raise CorruptCodec(f"{name} is missing; copy the codec again") from None
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise CorruptCodec(f"{name} is not a file; copy the codec again")
+        if status.st_size > largest_bytes:
+            raise CorruptCodec(
+                f"{name} is damaged: expected at most {largest_bytes} bytes, "
+                f"found {status.st_size} bytes; copy the codec again"
+            )
+        return file.read(status.st_size)

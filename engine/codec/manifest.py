@@ -14,12 +14,17 @@ from numpy.typing import NDArray
 
 from engine.codec.sample_format import DTYPES, SampleFormat, check_shape, is_finite, is_integer
 from engine.errors import CorruptCodec, IncompatibleStore, InvalidInput
+from engine.limits import DEFAULT_MEMORY_LIMIT, memory_problem
 
 FORMAT_VERSION = 1
+MAX_MANIFEST_BYTES = 4 << 20
+MAX_FILES = 64
 Bits = Literal[8, 16]
 
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
-_FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+_MAX_DIGITS = 100
+_FILE_NAME = re.compile(r"(?!manifest\.json$)[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _NOT_JSON_OF_OURS = (ValueError, KeyError, TypeError, ArithmeticError, RecursionError)
 
 
@@ -101,7 +106,14 @@ class FileEntry:
         if not all(type(text) is str for text in texts) or not is_integer(self.size_bytes):
             raise InvalidInput("expected a file's name, role, size in bytes and sha256")
         if not _FILE_NAME.fullmatch(self.name):
-            raise InvalidInput(f"the name {self.name!r} is not one of a file in the codec's folder")
+            raise InvalidInput(
+                f"the name {self.name[:99]!r} is not one of a file in the codec's folder"
+            )
+        if not _SHA256.fullmatch(self.sha256) or self.size_bytes < 0:
+            raise InvalidInput(
+                f"expected size in bytes and sha256 of {self.name}, "
+                f"found {self.size_bytes} and {self.sha256[:99]!r}"
+            )
 
 
 @dataclass(frozen=True)
@@ -115,7 +127,9 @@ class Manifest:
     training: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Refuse files of one name, and records that aren't by name."""
+        """Refuse too many files, files of one name, and records that aren't by name."""
+        if len(self.files) > MAX_FILES:
+            raise InvalidInput(f"expected at most {MAX_FILES} files, found {len(self.files)}")
         names = [entry.name for entry in self.files]
         if len(set(names)) < len(names):
             raise InvalidInput(f"two files have one name among {', '.join(names)}")
@@ -126,12 +140,14 @@ class Manifest:
         """The file that plays `role`.
 
         Raises:
-            CorruptCodec: there is none.
+            CorruptCodec: there is none, or several.
         """
-        for entry in self.files:
-            if entry.role == role:
-                return entry
-        raise CorruptCodec(f"the manifest lists no file with the role {role!r}")
+        found = [entry for entry in self.files if entry.role == role]
+        if len(found) != 1:
+            raise CorruptCodec(
+                f"the manifest lists {len(found) or 'no'} files with the role {role!r}, expected 1"
+            )
+        return found[0]
 
     def to_json(self) -> bytes:
         """Canonical JSON: sorted keys, UTF-8, one trailing newline."""
@@ -147,39 +163,89 @@ class Manifest:
         return (json.dumps(document, sort_keys=True, indent=1, allow_nan=False) + "\n").encode()
 
     @classmethod
-    def from_json(cls, text: bytes) -> Manifest:
+    def from_json(cls, text: bytes, max_memory_bytes: int = DEFAULT_MEMORY_LIMIT) -> Manifest:
         """Read a manifest and check that it makes sense.
 
         Raises:
-            CorruptCodec: it is no manifest.
+            CorruptCodec: it is no manifest, or one sample, its latents or the files take more than
+                `max_memory_bytes`.
             IncompatibleStore: a later version wrote it.
         """
-        try:
-            document = json.loads(text)
-            version = document["format"]
-            if not is_integer(version):
-                raise TypeError(f"format is {version!r}")
-        except _NOT_JSON_OF_OURS as error:
-            raise CorruptCodec(f"manifest.json is not a codec's manifest ({error})") from None
-        if version != FORMAT_VERSION:
-            raise IncompatibleStore(
-                f"the codec has format version {version}, this engine reads {FORMAT_VERSION}; "
-                f"update the engine"
-            )
+        document = _document(text)
         try:
             manifest = cls(
                 sample=_sample_format(document["sample"]),
                 latent=_latent_format(document["latent"]),
-                files=tuple(FileEntry(**entry) for entry in document["files"]),
+                files=tuple(map(_file_entry, document["files"])),
                 calibration=document["calibration"],
                 training=document["training"],
             )
-            manifest.to_json()  # refuses NaN and Infinity, which Python reads but JSON lacks
+            manifest.to_json()  # refuses numbers beyond float64, which Python reads as Infinity
         except InvalidInput as error:
-            raise CorruptCodec(f"manifest.json is damaged: {error}") from None
+            raise CorruptCodec(f"manifest.json is damaged: {str(error)[:300]}") from None
         except _NOT_JSON_OF_OURS as error:
-            raise CorruptCodec(f"manifest.json is damaged: {error!r}") from None
+            raise CorruptCodec(f"manifest.json is damaged: {repr(error)[:300]}") from None
+        manifest.check_memory(max_memory_bytes)
         return manifest
+
+    def check_memory(self, max_memory_bytes: int) -> None:
+        """Refuse a codec of which one sample, its latents or all files take too much.
+
+        Raises:
+            CorruptCodec: says which of them takes more than `max_memory_bytes`.
+        """
+        for what, size_bytes in (
+            ("one sample of the codec", self.sample.size_bytes),
+            ("one sample's latents of the codec", self.latent.size_bytes),
+            ("the codec in its files", sum(entry.size_bytes for entry in self.files)),
+        ):
+            if problem := memory_problem(what, size_bytes, max_memory_bytes):
+                raise CorruptCodec(problem)
+
+
+def _document(text: bytes) -> dict[str, Any]:
+    """The members of a manifest of this format version."""
+    if len(text) > MAX_MANIFEST_BYTES:
+        raise CorruptCodec(
+            f"manifest.json has {len(text)} bytes, a codec's has at most {MAX_MANIFEST_BYTES}"
+        )
+    try:
+        document: dict[str, Any] = json.loads(
+            text, object_pairs_hook=_members, parse_constant=_no_number, parse_int=_integer
+        )
+        version = document["format"]
+        if not is_integer(version):
+            raise TypeError(f"format is {version!r}")
+    except _NOT_JSON_OF_OURS as error:
+        reason = str(error)[:300]
+        raise CorruptCodec(f"manifest.json is not a codec's manifest ({reason})") from None
+    if version != FORMAT_VERSION:
+        raise IncompatibleStore(
+            f"the codec has format version {version}, this engine reads {FORMAT_VERSION}; "
+            f"update the engine"
+        )
+    return document
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        raise ValueError("an object has two members of one name")
+    return members
+
+
+def _no_number(text: str) -> None:
+    raise ValueError(f"{text} is not JSON")
+
+
+def _integer(text: str) -> int:
+    if len(text) > _MAX_DIGITS:
+        raise ValueError(f"an integer of {len(text)} digits")
+    return int(text)
+
+
+def _file_entry(values: dict[str, Any]) -> FileEntry:
+    return FileEntry(values["name"], values["role"], values["size_bytes"], values["sha256"])
 
 
 def _sample_format(values: dict[str, Any]) -> SampleFormat:

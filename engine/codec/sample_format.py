@@ -13,6 +13,7 @@ from engine.errors import InvalidInput
 
 Channels = Literal["first", "last", "none"]
 MAX_CHANNELS = 4
+MAX_AXES = 12
 DTYPES = {
     dtype.name: dtype
     for dtype in map(np.dtype, ("u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8"))
@@ -146,8 +147,10 @@ def check_shape(what: str, shape: tuple[int, ...]) -> None:
     """Refuse a shape that no array of elements has.
 
     Raises:
-        InvalidInput: it isn't made of positive integers.
+        InvalidInput: it isn't made of positive integers, or of more than `MAX_AXES`.
     """
+    if len(shape) > MAX_AXES:
+        raise InvalidInput(f"expected {what} of at most {MAX_AXES} axes, found {len(shape)}")
     if not shape or not all(is_integer(size) and size > 0 for size in shape):
         raise InvalidInput(f"expected {what} of positive sizes, found shape {shape}")
 

@@ -2,35 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import math
 import os
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from numcodecs import zstd
 
-from engine.errors import EngineError, InvalidInput
-from engine.geometry import plan_grid
-from engine.jobs.fingerprint import identify
+from engine.guarantee import Nonfinite
+from engine.jobs.compression_job import CompressionJob
+from engine.jobs.fingerprint import identify_all
 from engine.jobs.fit import check_counts, check_fit
-from engine.jobs.shard_task import ShardTask
-from engine.jobs.sidecars import Sidecar, open_sidecars
+from engine.jobs.promise import FillValue, promise
+from engine.jobs.sidecars import open_sidecars
 from engine.runtime.codec import Codec, check_step
 from engine.runtime.device import available_cores
-from engine.runtime.measured_encoding import open_measured_encoder
 from engine.sources import Source, open_source
-from engine.store.contents import StoreContents, is_store
-from engine.store.lease import lease
+from engine.store.contents import StoreContents
 from engine.store.objects import LocalObjects
-from engine.store.plan import StorePlan
 from engine.store.summary import StoreSummary, summarise
-from engine.store.writer import StoreWriter, any_commit, discard
 
 _ADVICE_BYTES = 4 * 1024 * 1024
 _CUDA_WORKERS = 2
@@ -71,6 +64,13 @@ def compress(
     store: str | os.PathLike[str],
     codec: Codec | str | os.PathLike[str],
     *,
+    max_error: float | str | None = None,
+    lossless: bool = False,
+    min_psnr: float | None = None,
+    nonfinite: Nonfinite | None = None,
+    fill_value: FillValue = "auto",
+    keep_latents: bool = True,
+    portable: bool = False,
     key: str | None = None,
     step: float = 1.0,
     sidecars: Mapping[str, Any] | Sequence[Any] | None = None,
@@ -89,6 +89,17 @@ def compress(
         data: a path or an array-like of shape `(samples, *sample_shape)`.
         store: path of the store to write.
         codec: a `Codec`, or the path of one.
+        max_error: guarantee that no element is off by more: a number in the data's units, or a
+            text such as `"0.1%"` of the finite range of the data.
+        lossless: guarantee that every sample comes back bit for bit.
+        min_psnr: guarantee that no sample's PSNR in dB is lower; the peak is the dtype's range
+            for uint8 and uint16, else the range of the data.
+        nonfinite: `error` refuses NaN and infinity, `keep` keeps them bit for bit; without it they
+            are kept under a guarantee and refused where there is none.
+        fill_value: values that mark missing elements, kept bit for bit; `auto` recognises one
+            below or above all others by a gap wider than their range, None looks for none.
+        keep_latents: store latents also where the guarantee is cheaper to keep without a network.
+        portable: use core Zarr codecs only, so that every Zarr tool opens every array.
         key: which array of an `.npz` file or Zarr group.
         step: scale of the quantiser; larger is smaller and coarser.
         sidecars: arrays of one item a sample to carry along, by name, or a list of paths.
@@ -104,6 +115,7 @@ def compress(
     Raises:
         InvalidInput: data or options that can't be used; nothing is left behind.
         IncompatibleStore: another job's store lies at `store`.
+        GuaranteeViolated: this machine doesn't decode as the codec's certificate says.
         StorageError: the file system refused; what is committed stays, run again to go on.
     """
     check_step(step)
@@ -111,108 +123,42 @@ def compress(
     running = (codec if isinstance(codec, Codec) else Codec.load(codec, device)).on(device)
     with open_source(data, key=key) as source:
         check_fit(source, running)
+        guarantee, survey = promise(
+            source,
+            max_error=max_error,
+            lossless=lossless,
+            min_psnr=min_psnr,
+            nonfinite=nonfinite,
+            fill_value=fill_value,
+        )
         carried = open_sidecars(sidecars, len(source))
-        plan = _plan(source, running, carried, step, chunk_samples, shard_samples, keep_encoder)
-        encoder = open_measured_encoder(running, step)
-        counter = _Counter(len(source), progress)
+        job = CompressionJob(
+            store=LocalObjects(store),
+            source=source,
+            sidecars=carried,
+            identity=identify_all(source, {n: s.source for n, s in carried.items()}),
+            codec=running,
+            guarantee=guarantee,
+            survey=survey,
+            step=float(step),
+            keep_latents=keep_latents,
+            keep_encoder=keep_encoder,
+            portable=portable,
+            sizes=(chunk_samples, shard_samples),
+            batch=batch or running.batch_samples,
+            workers=_workers(running, threads),
+            progress=progress,
+        )
         began = time.perf_counter()
-        written = 0
-        with _writer(LocalObjects(store), plan, overwrite=overwrite) as writer:
-            if not writer.is_sealed:
-                size = batch or running.batch_samples
-                task = ShardTask(plan, source, carried, encoder, writer, size, counter)
-                written = _run(task, counter, _workers(running, threads))
-                writer.seal()
+        written = job.run(overwrite=overwrite)
         elapsed_s = time.perf_counter() - began
         zstd_ratio = _zstd_ratio(source)
     return CompressionReport(
         **dataclasses.asdict(summarise(StoreContents(store))),
-        device=encoder.description,
+        device=running.device,
         elapsed_s=elapsed_s,
         samples_written=written,
         zstd_ratio=zstd_ratio,
-    )
-
-
-class _Counter:
-    """Counts finished samples for whoever watches."""
-
-    def __init__(self, total: int, watcher: Callable[[int, int], None] | None) -> None:
-        self._total, self._watcher, self._done = total, watcher, 0
-        self._lock = threading.Lock()
-
-    def __call__(self, samples: int) -> None:
-        with self._lock:
-            self._done += samples
-            if self._watcher is not None:
-                self._watcher(self._done, self._total)
-
-
-def _run(task: ShardTask, counter: _Counter, workers: int) -> int:
-    """Do every shard that isn't committed; the first error in the order of the data wins."""
-    grid = task.plan.grid
-    committed = task.writer.committed()
-    pending = [shard for shard in range(grid.shard_count) if shard not in committed]
-    counter(sum(grid.shard_size(shard) for shard in committed))
-    with ThreadPoolExecutor(workers, thread_name_prefix="shard") as pool:
-        futures = [pool.submit(task, shard) for shard in pending]
-        try:
-            for future in futures:
-                future.result()
-        except BaseException:
-            task.cancelled.set()
-            pool.shutdown(cancel_futures=True)
-            raise
-    return sum(grid.shard_size(shard) for shard in pending)
-
-
-@contextlib.contextmanager
-def _writer(objects: LocalObjects, plan: StorePlan, *, overwrite: bool) -> Iterator[StoreWriter]:
-    """The store to write into, leased; bad data leaves nothing, a full disk what is committed."""
-    objects.make_folder()
-    with lease(objects.folder):
-        begun = _is_begun(objects)
-        resumed = begun and not overwrite
-        try:
-            yield (StoreWriter.resume if resumed else StoreWriter.create)(objects, plan)
-        except EngineError as error:
-            if isinstance(error, InvalidInput) or not (begun or any_commit(objects)):
-                discard(objects)
-            raise
-
-
-def _is_begun(objects: LocalObjects) -> bool:
-    """Whether a store is there to go on with, or to overwrite."""
-    begun = is_store(objects.folder)
-    if not begun and next(objects.keys(), None) is not None:
-        raise InvalidInput(f"{objects}: exists and is not a latent store; choose another path")
-    return begun
-
-
-def _plan(
-    source: Source,
-    codec: Codec,
-    carried: Mapping[str, Sidecar],
-    step: float,
-    chunk_samples: int | None,
-    shard_samples: int | None,
-    keep_encoder: bool,
-) -> StorePlan:
-    sample, latent = codec.manifest.sample, codec.manifest.latent
-    low, high = sample.data_range
-    return StorePlan(
-        grid=plan_grid(
-            len(source), sample.size_bytes, latent.size_bytes, chunk_samples, shard_samples
-        ),
-        codec=codec.files,
-        step=float(step),
-        quality_unit=high - low or 1.0,
-        sidecars={name: sidecar.format for name, sidecar in carried.items()},
-        keep_encoder=keep_encoder,
-        source={
-            "data": identify(source),
-            "sidecars": {name: identify(sidecar.source) for name, sidecar in carried.items()},
-        },
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 
 from engine.sources import Source, spread_rows
@@ -20,3 +21,9 @@ def identify(source: Source) -> dict[str, Any]:
         "dtype": source.dtype.str.lstrip("<>=|"),
         "rows_sha256": digest.hexdigest(),
     }
+
+
+def identify_all(source: Source, sidecars: Mapping[str, Source]) -> dict[str, Any]:
+    """The members of the fingerprint that identify the data and what is carried along."""
+    carried = {name: identify(sidecar) for name, sidecar in sidecars.items()}
+    return {"data": identify(source), "sidecars": carried}

@@ -24,7 +24,9 @@ def check_fit(source: Source, codec: Codec) -> None:
         )
 
 
-def read_samples(source: Source, start: int, stop: int) -> NDArray[Any]:
+def read_samples(
+    source: Source, start: int, stop: int, *, allow_nonfinite: bool = False
+) -> NDArray[Any]:
     """Read the samples [start, stop) and refuse what would silently become ordinary latents.
 
     Raises:
@@ -36,7 +38,8 @@ def read_samples(source: Source, start: int, stop: int) -> NDArray[Any]:
         raise InvalidInput(
             f"{source.name}: rows {start}:{stop} came in shape {samples.shape}, expected {expected}"
         )
-    check_finite(samples, start)
+    if not allow_nonfinite:
+        check_finite(samples, start)
     return samples
 
 

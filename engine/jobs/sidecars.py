@@ -31,6 +31,25 @@ class Sidecar:
         return _utf8(rows, self.format.item_shape[-1]) if rows.dtype.kind in "US" else rows
 
 
+@dataclass(frozen=True)
+class LostSidecar:
+    """A sidecar that lies in a store, but whose source isn't at hand."""
+
+    name: str
+    format: SidecarFormat
+
+    def read(self, start: int, stop: int) -> NDArray[Any]:
+        """Nothing can be read.
+
+        Raises:
+            InvalidInput: always; it says what to do.
+        """
+        raise InvalidInput(
+            f"sidecar {self.name!r} is damaged at samples {start} to {stop - 1}, too; "
+            f"pass it (--with {self.name}=PATH)"
+        )
+
+
 def open_sidecars(
     sidecars: Mapping[str, Any] | Sequence[Any] | None, samples: int
 ) -> dict[str, Sidecar]:

@@ -13,7 +13,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from engine.errors import CorruptStore
+from engine.guarantee import Guarantee
+from engine.limits import DEFAULT_MEMORY_LIMIT
 from engine.quality import decode_errors
+from engine.reading.certification import certify_store
+from engine.reading.reconstruction import Reconstruction
 from engine.reading.selection import is_integer, select_rows
 from engine.runtime.codec import Codec, batches
 from engine.store.contents import StoreContents
@@ -28,7 +32,7 @@ _DECODE_BLOCK_SAMPLES = 65536
 
 
 class Store:
-    """A sealed latent store, open for reading; a context manager too.
+    """A latent store, open for reading; a context manager too.
 
     `store[key]` returns samples in their own dtype. The first index selects samples: an integer,
     a slice, a list of integers in any order and with repeats, or a boolean mask; further indices
@@ -36,10 +40,48 @@ class Store:
     samples are decoded.
     """
 
-    def __init__(self, path: str | os.PathLike[str], device: str = "auto") -> None:
-        """Open a store; see `engine.open`."""
-        self.contents = StoreContents(Path(path).absolute())
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        device: str = "auto",
+        *,
+        incomplete: bool = False,
+        max_memory_bytes: int = DEFAULT_MEMORY_LIMIT,
+        certify: bool = True,
+    ) -> None:
+        """Open a store.
+
+        Args:
+            path: folder of the store.
+            device: where to decode: `auto`, `cpu` or `cuda`.
+            incomplete: also open a store that is still being written; reading a sample that isn't
+                committed is an error, see `committed`.
+            max_memory_bytes: largest allocation that what lies in the store may ask for.
+            certify: check at once that this device decodes as the store's guarantee needs it;
+                without, it is checked when the first sample is decoded.
+
+        Raises:
+            InvalidInput: there is nothing at `path`.
+            CorruptStore: it isn't a latent store, or is damaged.
+            IncompatibleStore: it needs a later version of the engine.
+            IncompleteStore: it is still being written.
+            GuaranteeViolated: this device doesn't decode as the store's guarantee needs it.
+            DeviceUnavailable: `device` can't run networks here.
+        """
+        self._reopen = functools.partial(
+            Store,
+            Path(path).absolute(),
+            device,
+            incomplete=incomplete,
+            max_memory_bytes=max_memory_bytes,
+            certify=False,
+        )
+        self.contents = StoreContents(
+            Path(path).absolute(), incomplete=incomplete, max_memory_bytes=max_memory_bytes
+        )
         self._device = device
+        if certify and self.contents.guarantee.needs_certificate:
+            self._reconstruction  # noqa: B018
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -75,6 +117,23 @@ class Store:
                 f"shape {codec.sample_shape} of {expected.dtype} of shape {expected.shape}"
             )
         return codec
+
+    @property
+    def guarantee(self) -> Guarantee:
+        """What was promised of every sample."""
+        return self.contents.guarantee
+
+    @property
+    def committed(self) -> NDArray[np.bool_]:
+        """Which samples `(samples,)` can be read: all, unless the store is still being written."""
+        shard_samples = self.contents.part.shard_samples
+        return np.repeat(self.contents.committed, shard_samples)[: len(self)]
+
+    @functools.cached_property
+    def _reconstruction(self) -> Reconstruction:
+        """Decodes rows, once it is sure that this device may."""
+        certify_store(self.contents, self.codec)
+        return Reconstruction(self.contents, self.codec, self.step)
 
     @property
     def latents(self) -> zarr.Array[Any]:
@@ -156,7 +215,8 @@ class Store:
 
     def close(self) -> None:
         """Let go of the codec; reading again would open it anew."""
-        self.__dict__.pop("codec", None)
+        for name in ("codec", "_reconstruction"):
+            self.__dict__.pop(name, None)
 
     def __enter__(self) -> Store:
         return self
@@ -169,8 +229,8 @@ class Store:
     ) -> None:
         self.close()
 
-    def __reduce__(self) -> tuple[type[Store], tuple[Path, str]]:
-        return Store, (self.contents.objects.folder, self._device)
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self._reopen, ()
 
     def __repr__(self) -> str:
         return f"<engine.Store {self.contents.objects} shape={self.shape} dtype={self.dtype}>"
@@ -183,7 +243,7 @@ class Store:
         bounds = np.append(firsts, len(rows))
         for start, stop in batches(len(unique), self.block_samples):
             block, positions = unique[start:stop], order[bounds[start] : bounds[stop]]
-            decoded = self.codec.decode(self.read_integer_latents(block), self.step)
+            decoded = self._reconstruction(block)
             samples[positions] = decoded[np.searchsorted(block, rows[positions])]
         return samples
 

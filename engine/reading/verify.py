@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 from collections.abc import Callable, Iterator
@@ -11,15 +10,17 @@ from typing import Any
 
 import numpy as np
 import xxhash
+from numpy.typing import NDArray
 
-from engine.errors import CorruptStore, EngineError
+from engine.errors import CorruptStore, EngineError, GuaranteeViolated
+from engine.limits import DEFAULT_MEMORY_LIMIT
 from engine.quality import encode_errors
+from engine.reading.certification import certify_store, store_certificate
+from engine.reading.deviation import deviations, violations
 from engine.reading.store import Store
 from engine.runtime.codec import batches
-from engine.runtime.error_statistics import error_statistics
 from engine.sources import Source, open_source
-from engine.store.arrays import METADATA
-from engine.store.contents import StoreContents
+from engine.store.inspection import inspect
 from engine.store.plan import LATENTS, QUALITY
 
 # Another machine's decoder may differ in the last bits, and so move an error by one code.
@@ -28,11 +29,17 @@ _CODE_TOLERANCE = 1
 
 @dataclass(frozen=True)
 class Verification:
-    """What verification found: `problems` names every damaged object, one line each."""
+    """What verification found: `problems` names every damaged object, one line each.
+
+    `drift` is how far this device decodes from the certificate's reference and `accepted_drift`
+    how far it may, in the samples' units; None where the store's guarantee needs neither.
+    """
 
     problems: tuple[str, ...]
     objects_checked: int
     samples_compared: int
+    drift: float | None = None
+    accepted_drift: float | None = None
 
     @property
     def ok(self) -> bool:
@@ -46,27 +53,32 @@ def verify(
     against: Any = None,
     key: str | None = None,
     device: str = "auto",
+    max_memory_bytes: int = DEFAULT_MEMORY_LIMIT,
     progress: Callable[[int, int], None] | None = None,
 ) -> Verification:
-    """Check every object of a store, and its recorded quality against the original data.
+    """Check every object of a store, the device, and the guarantee against the original data.
 
     Args:
         store: path of a store.
         against: the data that was compressed, a path or an array-like.
         key: which array of an `.npz` file or Zarr group `against` is.
         device: where to decode: `auto`, `cpu` or `cuda`.
-        progress: called with samples done and samples in all.
+        max_memory_bytes: largest allocation that what lies in the store may ask for.
+        progress: called with what is done and what there is in all, objects and then samples.
 
     Raises:
         InvalidInput: no store there, or `against` can't be read.
         IncompatibleStore: a later version of the engine wrote the store.
         IncompleteStore: the job that writes the store has not ended.
+        DeviceUnavailable: `device` can't run networks here.
     """
     try:
-        opened = Store(store, device)
+        opened = Store(store, device, max_memory_bytes=max_memory_bytes, certify=False)
     except CorruptStore as error:
         return Verification((str(error),), 0, 0)
-    problems, checked = _check_objects(opened.contents)
+    inspection = inspect(opened.contents, progress)
+    problems = [f"{name}: {problem}" for name, problem in inspection.problems.items()]
+    drift, accepted = _drift(opened, problems)
     compared = 0
     if against is not None:
         with open_source(against, key=key) as source:
@@ -75,33 +87,22 @@ def verify(
                 compared += count
                 if progress is not None:
                     progress(compared, len(opened))
-    return Verification(tuple(problems), checked, compared)
+    return Verification(tuple(problems), inspection.checked, compared, drift, accepted)
 
 
-def _check_objects(contents: StoreContents) -> tuple[list[str], int]:
-    """Problems of the objects of a store, and how many were checked, the head among them."""
-    expected = dict(contents.head.objects)
-    problems = list(_damaged(contents, expected))
+def _drift(store: Store, problems: list[str]) -> tuple[float | None, float | None]:
+    """How far this device drifts and may drift; what is wrong with that joins `problems`."""
     try:
-        shards = contents.expected_shard_objects()
+        certificate = store_certificate(store.contents)
+        if certificate is None:
+            return None, None
+        return certify_store(store.contents, store.codec), certificate.accepted
+    except GuaranteeViolated as error:
+        problems.append(str(error))
     except CorruptStore as error:
-        return [*problems, f"the shards can't be checked: {error}"], len(expected) + 1
-    problems += _damaged(contents, shards)
-    found = set(contents.objects.keys()) - {METADATA}
-    surplus = sorted(found - expected.keys() - shards.keys())
-    problems += [f"{key}: surplus (the store doesn't list it)" for key in surplus]
-    return problems, len(expected) + len(shards) + 1
-
-
-def _damaged(contents: StoreContents, expected: dict[str, tuple[int, str]]) -> Iterator[str]:
-    for key, (size, sha256) in sorted(expected.items()):
-        found = contents.objects.size_of(key)
-        if found is None:
-            yield f"{key}: missing"
-        elif found != size:
-            yield f"{key}: expected {size} bytes, found {found}"
-        elif hashlib.sha256(contents.objects.get(key)).hexdigest() != sha256:
-            yield f"{key}: damaged (its digest is wrong)"
+        if not problems:  # else it is named there
+            problems.append(str(error))
+    return None, None
 
 
 def _compared(store: Store, source: Source) -> Iterator[tuple[list[str], int]]:
@@ -130,19 +131,23 @@ def _compare_shard(store: Store, source: Source, shard: int, start: int, stop: i
     contents = store.contents
     digest = xxhash.xxh3_128()
     recorded = contents.read_chunk(QUALITY, shard, 0)
-    worse = 0
+    worse, broken = 0, 0
     for first, last in batches(stop - start, store.codec.batch_samples):
         samples = source.read(start + first, start + last)
         digest.update(samples.data)
-        rows = np.arange(start + first, start + last)
-        decoded = store.codec.reconstruct(store.read_integer_latents(rows), store.step)
-        errors = np.empty((2, len(samples)))
-        error_statistics(
-            decoded.reshape(len(samples), -1), samples.reshape(len(samples), -1), *errors
-        )
-        errors[1] = np.sqrt(errors[1] / math.prod(source.sample_shape))
-        codes = encode_errors(errors, contents.error_levels).astype(int).T
-        worse += int((codes > recorded[first:last].astype(int) + _CODE_TOLERANCE).any(axis=1).sum())
+        decoded = store.read(np.arange(start + first, start + last))
+        errors = deviations(decoded, samples)
+        broken += int(violations(decoded, samples, errors, store.guarantee).sum())
+        worse += _worse(errors, recorded[first:last], store)
     if digest.digest() != bytes(contents.ledger[shard]["source_xxh3_128"]):
         return "the data differ from what was compressed"
+    if broken:
+        return f"{broken} samples break the guarantee ({store.guarantee})"
     return f"{worse} samples decode worse than recorded" if worse else None
+
+
+def _worse(errors: NDArray[np.float64], recorded: NDArray[np.uint8], store: Store) -> int:
+    """How many samples have errors `(2, n)` beyond the codes recorded for them."""
+    errors = np.stack([errors[0], np.sqrt(errors[1] / math.prod(store.shape[1:]))])
+    codes = encode_errors(errors, store.contents.error_levels).astype(int).T
+    return int((codes > recorded.astype(int) + _CODE_TOLERANCE).any(axis=1).sum())

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from engine.codec.files import DECODER, ENCODER, CodecFiles, file_entry
+from engine.codec.certificate import CERTIFICATE_FILE, UNCERTIFIED, Certificate
+from engine.codec.files import CERTIFICATE, DECODER, ENCODER, CodecFiles, file_entry
 from engine.codec.graph import (
     build_decoder,
     build_encoder,
@@ -23,6 +24,7 @@ from engine.codec.sample_format import SampleFormat
 from engine.errors import InvalidInput
 from engine.quality import peak_value, psnr_db
 from engine.runtime.calibration import calibrate_latents
+from engine.runtime.certification import build_certificate, probe_candidates
 from engine.runtime.codec import Codec, batches
 from engine.runtime.session import run_bare_session
 
@@ -56,11 +58,15 @@ def pack_networks(
         "decoder.onnx": (DECODER, build_decoder(networks[1], sample, latent)),
         **(extra or {}),
     }
-    contents = {name: content for name, (_, content) in files.items()}
-    entries = tuple(file_entry(name, role, content) for name, (role, content) in files.items())
-    bare = CodecFiles(Manifest(sample, latent, entries, {}, training), contents)
-    measured = _measure(Codec(bare, "cpu"), calibration)
-    return CodecFiles(Manifest(sample, latent, entries, measured, training), contents)
+    bare = _codec_files(sample, latent, files, {}, training)
+    codec = Codec(bare, "cpu")
+    measured = _measure(codec, calibration)
+    certificate = build_certificate(bare, probe_candidates(codec, calibration))
+    if isinstance(certificate, Certificate):
+        files[CERTIFICATE_FILE] = (CERTIFICATE, certificate.to_bytes())
+    else:
+        measured[UNCERTIFIED] = certificate
+    return _codec_files(sample, latent, files, measured, training)
 
 
 def matching_view(
@@ -83,6 +89,18 @@ def matching_view(
     raise InvalidInput(
         f"the encoder takes samples of shape {_free(declared)}, the data has samples of {shape}"
     )
+
+
+def _codec_files(
+    sample: SampleFormat,
+    latent: LatentFormat,
+    files: Mapping[str, tuple[str, bytes]],
+    measured: Mapping[str, Any],
+    training: Mapping[str, Any],
+) -> CodecFiles:
+    contents = {name: content for name, (_, content) in files.items()}
+    entries = tuple(file_entry(name, role, content) for name, (role, content) in files.items())
+    return CodecFiles(Manifest(sample, latent, entries, measured, training), contents)
 
 
 def _check_shapes(decoder: ModelProto, sample: SampleFormat, latent: LatentFormat) -> None:

@@ -17,6 +17,8 @@ from engine.runtime.device import Device
 if TYPE_CHECKING:
     import onnxruntime
 
+# Full float32, and one algorithm of convolution: a search for the fastest may end differently.
+_CUDA_OPTIONS = {"use_tf32": 0, "cudnn_conv_algo_search": "DEFAULT"}
 _FATAL_ONLY = 4  # whatever is less than fatal comes as an exception
 
 
@@ -26,15 +28,19 @@ class Network:
     Thread-safe: with `threads` = 1 every calling thread runs the graph by itself.
     """
 
-    def __init__(self, content: bytes, device: Device, threads: int = 0) -> None:
+    def __init__(
+        self, content: bytes, device: Device, threads: int = 0, *, optimised: bool = True
+    ) -> None:
         """Load a graph; `threads` is the number that work on one run, 0 for all cores.
+
+        `optimised`: let onnxruntime rewrite the graph.
 
         Raises:
             CorruptCodec: onnxruntime can't load the graph.
             DeviceUnavailable: the session doesn't run where it was asked to.
         """
         self.device = device
-        self.session = _open_session(content, device, threads)
+        self.session = _open_session(content, device, threads, optimised)
         self.input_name = next(i.name for i in self.session.get_inputs() if i.name != "step")
         self.output_name = self.session.get_outputs()[0].name
 
@@ -116,7 +122,9 @@ def _preload_cuda() -> None:
             onnxruntime.preload_dlls()
 
 
-def _open_session(content: bytes, device: Device, threads: int) -> onnxruntime.InferenceSession:
+def _open_session(
+    content: bytes, device: Device, threads: int, optimised: bool = True
+) -> onnxruntime.InferenceSession:
     import onnxruntime
 
     onnxruntime.set_default_logger_severity(_FATAL_ONLY)
@@ -124,11 +132,13 @@ def _open_session(content: bytes, device: Device, threads: int) -> onnxruntime.I
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = _FATAL_ONLY
+    if not optimised:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     providers: list[Any] = ["CPUExecutionProvider"]
     if device == "cuda":
         _preload_cuda()
-        providers.insert(0, ("CUDAExecutionProvider", {"use_tf32": 0}))
+        providers.insert(0, ("CUDAExecutionProvider", _CUDA_OPTIONS))
     try:
         session = onnxruntime.InferenceSession(content, options, providers=providers)
     except Exception as error:  # onnxruntime raises pybind types of its own

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import hashlib
 import json
-import math
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,27 +19,39 @@ from engine.errors import (
     IncompleteStore,
     InvalidInput,
 )
-from engine.geometry import RowGrid
+from engine.guarantee import Guarantee
+from engine.limits import DEFAULT_MEMORY_LIMIT
 from engine.quality import error_levels
 from engine.store.arrays import METADATA, ShardedArray
 from engine.store.head import ATTRIBUTE, VARIABLE, WRITING, Head, Part
-from engine.store.ledger import parse_records, record_dtype
+from engine.store.ledger import Mode, parse_record, parse_records, record_dtype
 from engine.store.objects import LocalObjects
-from engine.store.plan import LATENTS, LEDGER, QUALITY
-from engine.store.shard import CRC_BYTES, decode_chunk, decode_index, index_size_bytes
+from engine.store.plan import CERTIFICATE, COMMITS, LATENTS, LEDGER, QUALITY
+from engine.store.shard import CRC_BYTES, decode_index, index_size_bytes
+from engine.store.trusted import TrustedObjects, sizes
 
 if TYPE_CHECKING:
     import zarr
 
 _CACHED_INDEXES = 4096
-_MAX_CHUNK_BYTES = 1 << 32
 
 
 class StoreContents:
-    """A sealed store on the disk, checked against its head as far as it is read."""
+    """A store on the disk, checked against its head as far as it is read."""
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        incomplete: bool = False,
+        max_memory_bytes: int = DEFAULT_MEMORY_LIMIT,
+    ) -> None:
         """Read the head.
+
+        Args:
+            path: the store's folder.
+            incomplete: also open a store that is still being written, for what is committed.
+            max_memory_bytes: largest allocation that what lies in the store may ask for.
 
         Raises:
             InvalidInput: there is nothing at `path`.
@@ -52,12 +60,16 @@ class StoreContents:
             IncompleteStore: the job that writes it has not ended.
         """
         self.objects = LocalObjects(path)
-        self.head = read_head(self.objects)
-        if self.head.state == WRITING:
+        self.head = read_head(self.objects, max_memory_bytes)
+        self.trusted = TrustedObjects(self.objects, self.head, max_memory_bytes)
+        self.is_sealed = self.head.state != WRITING
+        if not (self.is_sealed or incomplete):
             raise IncompleteStore(
-                f"{path}: the job that writes this store has not ended; "
-                f"run the same `engine compress` again to finish it"
+                f"{path}: the job that writes this store has not ended; run the same `engine "
+                f"compress` again to finish it, or open it with incomplete=True (--incomplete)"
             )
+        if not self.head.objects:
+            raise IncompleteStore(f"{path}: nothing was committed yet")
         self._index = functools.lru_cache(_CACHED_INDEXES)(self._read_index)
 
     @property
@@ -69,17 +81,24 @@ class StoreContents:
     def attributes(self) -> dict[str, Any]:
         """Attributes of the variable's group: shape, dtype, guarantee, step."""
         key = f"{VARIABLE}/{METADATA}"
-        with self._making_sense(key):
-            attributes: dict[str, Any] = self._metadata(key)["attributes"]
-            samples, *_ = _sizes(attributes["array_shape"])
+        document = self.trusted.metadata(key)
+        with self.trusted.making_sense(key):
+            attributes: dict[str, Any] = document["attributes"]
+            samples, *_ = sizes(attributes["array_shape"])
             kind, step = np.dtype(attributes["dtype"]).kind, float(attributes["step"])
             if samples != self.part.samples or kind not in "iuf" or not step > 0:
                 raise ValueError(f"{samples} samples of {attributes['dtype']} at step {step}")
         return attributes
 
     @functools.cached_property
+    def guarantee(self) -> Guarantee:
+        """What was promised of every sample."""
+        with self.trusted.making_sense(f"{VARIABLE}/{METADATA}"):
+            return Guarantee.from_json(self.attributes["guarantee"])
+
+    @functools.cached_property
     def arrays(self) -> dict[str, ShardedArray]:
-        """The arrays with an object in every shard, by name, in the ledger's order."""
+        """The arrays with objects in the shards, by name, in the ledger's order."""
         arrays = {name: self._sharded_array(name) for name in self.part.arrays}
         if not {LATENTS, QUALITY} <= arrays.keys():
             raise CorruptStore(f"{self.objects}: the head lists no {LATENTS} or no {QUALITY}")
@@ -87,21 +106,54 @@ class StoreContents:
 
     @functools.cached_property
     def ledger(self) -> NDArray[Any]:
-        """All ledger records, one a shard."""
-        raw = self._bytes_array(f"{self.part.path}/{LEDGER}")
-        dtype = record_dtype(list(self.arrays.values()))
+        """All ledger records, one a shard; those of shards not committed have version 0."""
         shards = self.arrays[LATENTS].grid.shard_count
+        with self.trusted.making_sense(f"{self.part.path}/{LEDGER}"):
+            dtype = record_dtype(list(self.arrays.values()), self.guarantee)
+        self.trusted.check_size(shards * dtype.itemsize, "the ledger")
+        if not self.is_sealed:
+            return self._committed(shards, dtype)
+        raw = self.trusted.bytes_array(f"{self.part.path}/{LEDGER}")
         if len(raw) != shards * dtype.itemsize:
             raise CorruptStore(f"{self.objects}: the ledger doesn't hold {shards} records")
         try:
-            return parse_records(raw, dtype, bytes.fromhex(self.head.store_id))
+            return parse_records(raw, dtype, self._store_id)
         except CorruptStore as error:
             raise CorruptStore(f"{self.objects}: {error}") from None
+
+    @property
+    def committed(self) -> NDArray[np.bool_]:
+        """Which shards `(shards,)` are there: all, once the store is sealed."""
+        there: NDArray[np.bool_] = self.ledger["version"] != 0
+        return there
+
+    def record(self, shard: int) -> np.void:
+        """The ledger record of a shard.
+
+        Raises:
+            IncompleteStore: it was never committed.
+        """
+        record: np.void = self.ledger[shard]
+        if record["version"] == 0:
+            start, stop = self.arrays[LATENTS].grid.shard_rows(shard)
+            raise IncompleteStore(
+                f"{self.objects}: shard {shard} (samples {start} to {stop - 1}) was not committed; "
+                f"run the same `engine compress` again to finish the store"
+            )
+        return record
+
+    def mode(self, shard: int) -> Mode:
+        """How the samples of a shard are kept."""
+        return Mode(int(self.record(shard)["mode"]))
+
+    def has(self, name: str, shard: int) -> bool:
+        """Whether an array has an object in a shard."""
+        return name in self.arrays and bool(self._recorded("size_bytes", name, shard))
 
     @functools.cached_property
     def error_levels(self) -> NDArray[np.float64]:
         """The 256 errors, in the samples' units, that the codes of the quality stand for."""
-        with self._making_sense(f"{self.part.path}/{QUALITY}/{METADATA}"):
+        with self.trusted.making_sense(f"{self.part.path}/{QUALITY}/{METADATA}"):
             return error_levels(float(self.arrays[QUALITY].attributes["unit"]))
 
     @functools.cached_property
@@ -113,7 +165,7 @@ class StoreContents:
             for key in self.head.objects
             if key.startswith(f"{folder}/")
         } - {METADATA}
-        contents = {name: self._bytes_array(f"{folder}/{name}") for name in sorted(names)}
+        contents = {name: self.trusted.bytes_array(f"{folder}/{name}") for name in sorted(names)}
         if MANIFEST not in contents:
             raise CorruptStore(f"{self.objects}: the codec has no {MANIFEST}")
         try:
@@ -124,16 +176,25 @@ class StoreContents:
             raise CorruptStore(f"{self.objects}: {folder}: the codec's digest is wrong")
         return codec
 
+    @functools.cached_property
+    def certificate(self) -> bytes | None:
+        """The certificate made for this store's `step`, if that isn't the codec's own."""
+        if f"{CERTIFICATE}/{METADATA}" not in self.head.objects:
+            return None
+        return self.trusted.bytes_array(CERTIFICATE)
+
     def zarr_array(self, name: str) -> zarr.Array[Any]:
         """An array of the part as zarr-python opens it, read-only; only its metadata is checked."""
         import zarr
 
-        self._trusted(f"{self.part.path}/{name}/{METADATA}")
+        self.trusted.get(f"{self.part.path}/{name}/{METADATA}")
         return zarr.open_array(self.objects.folder / self.part.path / name, mode="r")
 
     def read_array(self, name: str) -> NDArray[Any]:
         """A whole array of the part `(samples, ...)`, every chunk checked as in `read_chunk`."""
         array = self.arrays[name]
+        size = array.grid.samples * array.item_bytes
+        self.trusted.check_size(size, name)
         values = np.empty((array.grid.samples, *array.item_shape), array.dtype)
         for start in range(0, len(values), array.grid.chunk_samples):
             rows = values[start : start + array.grid.chunk_samples]
@@ -146,15 +207,20 @@ class StoreContents:
 
         Raises:
             CorruptStore: the object is missing, damaged, or not what the ledger recorded.
+            IncompleteStore: the shard was not committed.
+            InvalidInput: the array has no object in this shard.
         """
         array = self.arrays[name]
         key = f"{self.part.path}/{array.key(shard)}"
+        if not self._recorded("size_bytes", name, shard):
+            raise InvalidInput(f"{self.objects}: shard {shard} was stored without {name}")
         where = f"{self.objects}: chunk {chunk} of {key}"
         offset, length = (int(value) for value in self._index(name, shard)[chunk])
+        self.trusted.check_size(length, where)
         content = self.objects.get_range(key, offset, length)
         if _closing_crc32c(content) != self._recorded("chunk_crc32c", name, shard)[chunk]:
             raise CorruptStore(f"{where} is not the one that the ledger recorded")
-        return decode_chunk(content, array.chunk_shape, array.dtype, where)
+        return array.decode_chunk(content, where)
 
     def expected_shard_objects(self) -> dict[str, tuple[int, str]]:
         """Size in bytes and sha256, as the ledger has them, of every shard object."""
@@ -165,7 +231,26 @@ class StoreContents:
             )
             for position, array in enumerate(self.arrays.values())
             for shard, record in enumerate(self.ledger)
+            if record[f"size_bytes_{position}"]
         }
+
+    @property
+    def _store_id(self) -> bytes:
+        return bytes.fromhex(self.head.store_id)
+
+    def _committed(self, shards: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+        """The records of a store being written, one object each."""
+        records = np.zeros(shards, dtype)
+        for shard in range(shards):
+            key = f"{COMMITS}/c/{shard}"
+            if self.objects.size_of(key) is None:
+                continue
+            content = self.objects.get(key, dtype.itemsize)
+            try:
+                records[shard] = parse_record(content, dtype, self._store_id, shard)
+            except CorruptStore as error:
+                raise CorruptStore(f"{self.objects}: {error}") from None
+        return records
 
     def _read_index(self, name: str, shard: int) -> NDArray[np.uint64]:
         array = self.arrays[name]
@@ -178,84 +263,32 @@ class StoreContents:
 
     def _recorded(self, field: str, name: str, shard: int) -> Any:
         position = self.part.arrays.index(name)
-        return self.ledger[shard][f"{field}_{position}"]
-
-    def _metadata(self, key: str) -> dict[str, Any]:
-        with self._making_sense(key):
-            document: dict[str, Any] = json.loads(self._trusted(key))
-            return document
-
-    def _trusted(self, key: str) -> bytes:
-        """An object that the head lists, checked against its digest there."""
-        if key not in self.head.objects:
-            raise CorruptStore(f"{self.objects}: the head doesn't list {key}")
-        content = self.objects.get(key)
-        size, sha256 = self.head.objects[key]
-        if len(content) != size or hashlib.sha256(content).hexdigest() != sha256:
-            raise CorruptStore(
-                f"{self.objects}: {key} is damaged (expected {size} bytes with sha256 "
-                f"{sha256[:12]}…, found {len(content)} bytes)"
-            )
-        return content
-
-    def _bytes_array(self, name: str) -> bytes:
-        key = f"{name}/{METADATA}"
-        with self._making_sense(key):
-            document = self._metadata(key)
-            (size,) = _sizes(document["shape"])
-            (chunk_bytes,) = _sizes(document["chunk_grid"]["configuration"]["chunk_shape"])
-        content = bytearray()
-        while len(content) < size:
-            key = f"{name}/c/{len(content) // chunk_bytes}"
-            where = f"{self.objects}: {key}"
-            chunk = decode_chunk(self._trusted(key), (chunk_bytes,), np.dtype(np.uint8), where)
-            content += chunk.tobytes()
-        return bytes(content[:size])
+        return self.record(shard)[f"{field}_{position}"]
 
     def _sharded_array(self, name: str) -> ShardedArray:
         key, part = f"{self.part.path}/{name}/{METADATA}", self.part
-        with self._making_sense(key):
-            document = self._metadata(key)
-            samples, *item_shape = _sizes(document["shape"])
-            (sharding,) = document["codecs"]
-            chunk_samples, *_ = _sizes(sharding["configuration"]["chunk_shape"])
-            dtype = np.dtype(document["data_type"])
-            chunk_bytes = math.prod((chunk_samples, *item_shape)) * dtype.itemsize
-            if (
-                samples != part.samples
-                or dtype.kind not in "biuf"
-                or chunk_bytes > _MAX_CHUNK_BYTES
-            ):
-                raise ValueError(f"{samples} samples of {dtype}, {chunk_bytes} bytes a chunk")
-            return ShardedArray(
-                name=name,
-                grid=RowGrid(part.samples, chunk_samples, part.shard_samples),
-                item_shape=tuple(item_shape),
-                dtype=dtype,
-                fill_value=document["fill_value"],
-                attributes=dict(document["attributes"]),
-            )
-
-    @contextlib.contextmanager
-    def _making_sense(self, key: str) -> Iterator[None]:
-        """Metadata can have the digest that the head lists, and still say nothing sensible."""
-        try:
-            yield
-        except (LookupError, TypeError, ValueError, ArithmeticError, InvalidInput) as error:
-            raise CorruptStore(f"{self.objects}: {key} makes no sense ({error!r})") from None
+        document = self.trusted.metadata(key)
+        with self.trusted.making_sense(key):
+            array = ShardedArray.from_metadata(name, document)
+            if (array.grid.samples, array.grid.shard_samples) != (part.samples, part.shard_samples):
+                raise ValueError(f"{array.grid} in a part of {part.samples} samples")
+        chunk_bytes = array.item_bytes * array.grid.chunk_samples
+        self.trusted.check_size(chunk_bytes, f"a chunk of {name}")
+        self.trusted.check_size(index_size_bytes(array.grid.chunks_per_shard), f"{name}'s index")
+        return array
 
 
 def is_store(path: str | os.PathLike[str]) -> bool:
     """Whether a latent store, complete or not, lies at `path`."""
     try:
         document = json.loads(Path(path, METADATA).read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False
     attributes = document.get("attributes") if isinstance(document, dict) else None
     return isinstance(attributes, dict) and ATTRIBUTE in attributes
 
 
-def read_head(objects: LocalObjects) -> Head:
+def read_head(objects: LocalObjects, max_memory_bytes: int = DEFAULT_MEMORY_LIMIT) -> Head:
     """Read the head of a store, complete or not.
 
     Raises:
@@ -263,21 +296,19 @@ def read_head(objects: LocalObjects) -> Head:
         CorruptStore: it isn't a latent store, or its head is damaged.
         IncompatibleStore: it needs a later version of the engine.
     """
-    if objects.size_of(METADATA) is None:
+    size = objects.size_of(METADATA)
+    if size is None:
         if not objects.folder.exists():
             raise InvalidInput(f"{objects}: no such store; make one with `engine compress`")
         raise CorruptStore(f"{objects}: not a latent store (no {METADATA} in it)")
+    if size > max_memory_bytes:
+        raise CorruptStore(
+            f"{objects}: {METADATA} has {size} bytes, the limit is {max_memory_bytes}"
+        )
     try:
         return Head.from_metadata(objects.get(METADATA))
     except (CorruptStore, IncompatibleStore) as error:
         raise type(error)(f"{objects}: {error}") from None
-
-
-def _sizes(values: Any) -> tuple[int, ...]:
-    """The lengths of axes as metadata has them."""
-    if not all(type(value) is int and value > 0 for value in values):
-        raise ValueError(f"axes of {values}")
-    return tuple(values)
 
 
 def _closing_crc32c(content: bytes) -> int:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,14 +14,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import CorruptStore
+from engine.guarantee import Guarantee
 from engine.store.arrays import ShardedArray
 
 RECORD_VERSION = 1
-LATENTS_ONLY = 1
 
 
-def record_dtype(arrays: Sequence[ShardedArray]) -> np.dtype[Any]:
-    """Layout of one record for a part whose shards have an object in each of `arrays`."""
+class Mode(enum.IntEnum):
+    """How the samples of a shard are kept."""
+
+    LATENTS = 1
+    RESIDUALS = 2
+    QUANTISED = 3
+    VERBATIM = 4
+
+    @property
+    def needs_network(self) -> bool:
+        """Whether the decoder has a part in reading them."""
+        return self in (Mode.LATENTS, Mode.RESIDUALS)
+
+
+def record_dtype(arrays: Sequence[ShardedArray], guarantee: Guarantee) -> np.dtype[Any]:
+    """Layout of one record for a part whose shards have objects in some of `arrays`."""
     fields: list[tuple[Any, ...]] = [
         ("version", "u1"),
         ("mode", "u1"),
@@ -37,6 +52,9 @@ def record_dtype(arrays: Sequence[ShardedArray]) -> np.dtype[Any]:
         ("data_max", "<f8"),
         ("saturated", "<u8"),
         ("exceptions", "<u8"),
+        ("patches", "<u8"),
+        ("residual_step", "<f8"),
+        ("base", "<f8"),
     ]
     for position, array in enumerate(arrays):
         fields += [
@@ -45,6 +63,8 @@ def record_dtype(arrays: Sequence[ShardedArray]) -> np.dtype[Any]:
             (f"index_crc32c_{position}", "<u4"),
             (f"chunk_crc32c_{position}", "<u4", (array.grid.chunks_per_shard,)),
         ]
+    if guarantee.kind == "lossless":
+        fields.append(("samples_crc32c", "<u4", (arrays[0].grid.chunks_per_shard,)))
     return np.dtype([*fields, ("crc32c", "<u4")])
 
 
@@ -72,10 +92,10 @@ def parse_record(content: bytes, dtype: np.dtype[Any], store_id: bytes, shard: i
     record: np.void = np.frombuffer(content, dtype)[0]
     if record["crc32c"] != google_crc32c.value(content[:-4]):
         raise CorruptStore(f"the ledger record of shard {shard} is damaged (wrong checksum)")
-    if record["version"] != RECORD_VERSION or record["mode"] != LATENTS_ONLY:
+    if record["version"] != RECORD_VERSION or record["mode"] not in list(Mode):
         raise CorruptStore(
             f"the ledger record of shard {shard} has version {record['version']} and mode "
-            f"{record['mode']}, this engine knows {RECORD_VERSION} and {LATENTS_ONLY}"
+            f"{record['mode']}, this engine knows {RECORD_VERSION} and {', '.join(map(str, Mode))}"
         )
     if bytes(record["store_id"]) != store_id or record["shard"] != shard:
         raise CorruptStore(f"the ledger record of shard {shard} belongs to another place")

@@ -7,8 +7,11 @@ import errno
 import os
 import re
 import shutil
+import stat
+import sys
 import uuid
 from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
 
 from engine.errors import CorruptStore, InvalidInput, StorageError
@@ -23,23 +26,21 @@ class LocalObjects:
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         """Name a folder; nothing is read or made yet."""
         self.folder = Path(folder)
+        self._inside: set[str] = set()
+        self._durable: set[Path] = set()
 
     def __str__(self) -> str:
         return str(self.folder)
 
-    def get(self, key: str) -> bytes:
-        """The whole object.
+    def get(self, key: str, limit_bytes: int = sys.maxsize) -> bytes:
+        """The whole object, or one byte more than `limit_bytes` of a larger one.
 
         Raises:
-            CorruptStore: it isn't there.
+            CorruptStore: it isn't there, or isn't a file within the folder.
         """
-        path = self._path(key)
-        try:
-            return path.read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
-            raise CorruptStore(f"{self.folder}: {key} is missing") from None
-        except OSError as error:
-            raise StorageError(f"{path}: can't read it: {error.strerror}") from None
+        with self._opened(key) as file:
+            size = os.fstat(file.fileno()).st_size
+            return file.readall() if size <= limit_bytes else file.read(limit_bytes + 1)
 
     def get_range(self, key: str, start: int, length: int) -> bytes:
         """`length` bytes from `start`; a negative `start` counts from the end.
@@ -47,17 +48,11 @@ class LocalObjects:
         Raises:
             CorruptStore: the object isn't there, or is shorter.
         """
-        path = self._path(key)
-        try:
-            with path.open("rb", buffering=0) as file:
-                size = os.fstat(file.fileno()).st_size
-                first = start + size if start < 0 else start
-                inside = 0 <= first <= size - length
-                content = os.pread(file.fileno(), length, first) if inside else b""
-        except (FileNotFoundError, NotADirectoryError):
-            raise CorruptStore(f"{self.folder}: {key} is missing") from None
-        except OSError as error:
-            raise StorageError(f"{path}: can't read it: {error.strerror}") from None
+        with self._opened(key) as file:
+            size = os.fstat(file.fileno()).st_size
+            first = start + size if start < 0 else start
+            inside = 0 <= first <= size - length
+            content = os.pread(file.fileno(), length, first) if inside else b""
         if len(content) != length:
             raise CorruptStore(
                 f"{self.folder}: {key} is truncated (expected {length} bytes at {start}, "
@@ -74,7 +69,7 @@ class LocalObjects:
         path = self._path(key)
         partial = path.parent / f"{path.name}.{uuid.uuid4().hex[:8]}{_PARTIAL}"
         try:
-            _make_folder(path.parent)
+            self._make_folders(path.parent)
             with partial.open("wb") as file:
                 file.write(content)
                 file.flush()
@@ -96,19 +91,24 @@ class LocalObjects:
             raise StorageError(f"{self.folder}: can't look at {key}: {_reason(error)}") from None
 
     def keys(self) -> Iterator[str]:
-        """Names of all objects, sorted, those of an interrupted put excepted."""
-        for path in sorted(self.folder.rglob("*")):
-            if path.is_file() and not path.name.endswith(_PARTIAL):
+        """Names of all objects, sorted, those of an interrupted put excepted.
+
+        Raises:
+            StorageError: the file system refused; a folder that can't be listed is not empty.
+        """
+        for path in self._files():
+            if not path.name.endswith(_PARTIAL):
                 yield path.relative_to(self.folder).as_posix()
 
     def size_bytes(self) -> int:
         """Bytes of all objects together."""
-        return sum((self.folder / key).stat().st_size for key in self.keys())
+        return sum(self.size_of(key) or 0 for key in self.keys())
 
     def sweep(self) -> None:
         """Remove what interrupted puts left."""
-        for path in self.folder.rglob(f"*{_PARTIAL}"):
-            path.unlink(missing_ok=True)
+        for path in self._files():
+            if path.name.endswith(_PARTIAL):
+                self._remove(path)
 
     def make_folder(self) -> None:
         """Make the folder of the store.
@@ -118,7 +118,7 @@ class LocalObjects:
             StorageError: the file system refused.
         """
         try:
-            _make_folder(self.folder.absolute())
+            self._make_folders(self.folder)
         except FileExistsError as error:
             raise InvalidInput(f"{error.filename}: is a file; choose another path") from None
         except OSError as error:
@@ -130,18 +130,77 @@ class LocalObjects:
 
     def clear(self, keep: str) -> None:
         """Remove all that the folder holds, the object `keep` excepted."""
-        for path in list(self.folder.iterdir()):
+        try:
+            paths = list(self.folder.iterdir())
+        except OSError as error:
+            raise StorageError(f"{self.folder}: can't list it: {_reason(error)}") from None
+        for path in paths:
             if path.name != keep:
                 self._remove(path)
+
+    def _files(self) -> list[Path]:
+        """Every file below the folder, sorted; none where there is no folder."""
+        try:
+            found = [
+                Path(parent, name)
+                for parent, _, names in os.walk(self.folder, onerror=_unless_missing)
+                for name in names
+            ]
+            return sorted(path for path in found if path.is_file())
+        except OSError as error:
+            raise StorageError(f"{self.folder}: can't list it: {_reason(error)}") from None
 
     def _remove(self, path: Path) -> None:
         try:
             if path.is_dir() and not path.is_symlink():
+                self._durable.clear()
                 shutil.rmtree(path)
             elif path.exists() or path.is_symlink():
                 path.unlink()
         except OSError as error:
             raise StorageError(f"{path}: can't remove it: {_reason(error)}") from None
+
+    @contextlib.contextmanager
+    def _opened(self, key: str) -> Iterator[FileIO]:
+        """The file of an object; whoever made the folder can't point us elsewhere with it."""
+        path = self._path(key)
+        try:
+            self._check_inside(key)
+            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            with FileIO(descriptor) as file:
+                if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                    raise CorruptStore(f"{self.folder}: {key} is not a regular file")
+                yield file
+        except (FileNotFoundError, NotADirectoryError):
+            raise CorruptStore(f"{self.folder}: {key} is missing") from None
+        except OSError as error:
+            raise StorageError(f"{path}: can't read it: {error.strerror}") from None
+
+    def _check_inside(self, key: str) -> None:
+        if key in self._inside:
+            return
+        root = self.folder.resolve()
+        if not (self.folder / key).resolve().is_relative_to(root):
+            raise CorruptStore(f"{self.folder}: {key} is a link that leads out of the store")
+        self._inside.add(key)
+
+    def _make_folders(self, folder: Path) -> None:
+        """Make a folder of the store, and have it on the disk before anything is put there.
+
+        That it is there doesn't say so: another thread or a killed job may just have made it.
+        """
+        if folder in self._durable:
+            return
+        if folder == self.folder:
+            _make_folder(folder.absolute().parent)
+            folder.mkdir(exist_ok=True)
+            with contextlib.suppress(PermissionError):  # what lies above may be another user's
+                _sync_folder(folder.absolute().parent)
+        else:
+            self._make_folders(folder.parent)
+            folder.mkdir(exist_ok=True)
+            _sync_folder(folder.parent)
+        self._durable.add(folder)
 
     def _path(self, key: str) -> Path:
         if not _NAME.fullmatch(key) or ".." in key.split("/"):
@@ -164,6 +223,11 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _unless_missing(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 def _reason(error: OSError) -> str:

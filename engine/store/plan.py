@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from engine.codec.files import CERTIFICATE as CODEC_CERTIFICATE
 from engine.codec.files import DECODER, ENCODER, MANIFEST, CodecFiles
 from engine.geometry import RowGrid
+from engine.guarantee import NO_GUARANTEE, Guarantee
 from engine.store.arrays import ShardedArray
+from engine.store.coding import DEFAULT_CODED, Coded
 from engine.store.head import VARIABLE, Part
 
 PART = f"{VARIABLE}/part-0"
 LATENTS = "latents"
 QUALITY = "quality"
 SIDECARS = "sidecars"
+RESIDUALS = "residuals"
+QUANTISED = "quantised"
+VERBATIM = "verbatim"
+PATCHED = "patched"
+PATCHES = "patches"
+CERTIFICATE = f"{VARIABLE}/certificate"
+COMMITS = f"{PART}/commits"
 LEDGER = "ledger"
 QUALITY_COLUMNS = ("max_abs_error", "mse")
 
@@ -44,6 +55,12 @@ class StorePlan:
         quality_unit: the error, in the samples' units, that the codes of `quality` count from.
         sidecars: formats of the arrays carried along, by name.
         keep_encoder: whether the encoder lies in the store too.
+        guarantee: what is promised of every sample.
+        keep_latents: whether shards that can do without latents have them, too.
+        portable: core Zarr codecs only.
+        quantised_dtype: of plainly quantised samples, or None where they don't fit.
+        certificate: that of the decoder at `step`, where the codec's own is for another step.
+        coded: how the arrays that hold samples are coded, by name.
         source: what identifies the data and the sidecars, by JSON-able values.
     """
 
@@ -54,6 +71,12 @@ class StorePlan:
     sidecars: Mapping[str, SidecarFormat]
     keep_encoder: bool
     source: Mapping[str, Any]
+    guarantee: Guarantee = NO_GUARANTEE
+    keep_latents: bool = True
+    portable: bool = False
+    quantised_dtype: np.dtype[Any] | None = None
+    certificate: bytes | None = None
+    coded: Mapping[str, Coded] = field(default_factory=dict)
 
     @cached_property
     def fingerprint(self) -> dict[str, Any]:
@@ -65,6 +88,9 @@ class StorePlan:
             "chunk_samples": self.grid.chunk_samples,
             "shard_samples": self.grid.shard_samples,
             "keep_encoder": self.keep_encoder,
+            "guarantee": self.guarantee.to_json(),
+            "keep_latents": self.keep_latents,
+            "portable": self.portable,
         }
 
     @cached_property
@@ -86,7 +112,37 @@ class StorePlan:
                 ShardedArray(f"{SIDECARS}/{name}", whole, s.item_shape, s.dtype, 0, s.attributes)
                 for name, s in sorted(self.sidecars.items())
             ),
+            *(self._samples(name, dtype) for name, dtype in self._sample_dtypes().items()),
         )
+
+    def array(self, name: str) -> ShardedArray:
+        """The array of a name."""
+        return self._by_name[name]
+
+    @cached_property
+    def _by_name(self) -> dict[str, ShardedArray]:
+        return {array.name: array for array in self.arrays}
+
+    def with_coded(self, arrays: Mapping[str, ShardedArray]) -> StorePlan:
+        """The same plan, with the arrays that keep the guarantee coded as `arrays` are."""
+        coded = {name: arrays[name].coded for name in self._sample_dtypes() if name in arrays}
+        return dataclasses.replace(self, coded=coded)
+
+    def _sample_dtypes(self) -> dict[str, np.dtype[Any]]:
+        """The arrays that keep a guarantee, all shaped like the samples, by name."""
+        if self.guarantee.is_plain:
+            return {}
+        own, mask = self.codec.manifest.sample.dtype, np.dtype(np.uint8)
+        patches = {PATCHED: mask, PATCHES: own}
+        if self.guarantee.kind == "none":
+            return patches
+        quantised = {QUANTISED: self.quantised_dtype} if self.quantised_dtype else {}
+        return {RESIDUALS: np.dtype(np.int16), **quantised, VERBATIM: own, **patches}
+
+    def _samples(self, name: str, dtype: np.dtype[Any]) -> ShardedArray:
+        shape = self.codec.manifest.sample.shape
+        coded = self.coded.get(name, DEFAULT_CODED)
+        return ShardedArray(name, self.grid, shape, dtype, 0, coded=coded)
 
     @property
     def part(self) -> Part:
@@ -105,15 +161,17 @@ class StorePlan:
             "grid": [self.grid.samples],
             "dtype": sample.dtype.name,
             "dimension_names": ["sample", *(f"axis_{i}" for i in range(1, len(sample.shape) + 1))],
-            "guarantee": {"kind": "none"},
+            "guarantee": self.guarantee.to_json(),
             "step": self.step,
         }
 
     @property
     def codec_contents(self) -> dict[str, bytes]:
         """The codec's files that go into the store, the manifest included."""
-        roles = (ENCODER, DECODER) if self.keep_encoder else (DECODER,)
-        names = [self.codec.manifest.file(role).name for role in roles]
+        roles = {DECODER} | ({ENCODER} if self.keep_encoder else set())
+        if self.guarantee.needs_certificate and self.certificate is None:
+            roles.add(CODEC_CERTIFICATE)
+        names = [entry.name for entry in self.codec.manifest.files if entry.role in roles]
         return {MANIFEST: self.codec.manifest_json} | {
             name: self.codec.contents[name] for name in names
         }

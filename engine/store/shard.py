@@ -1,25 +1,23 @@
 """Shard objects as bytes: what Zarr's `sharding_indexed` codec defines, written and read by us.
 
 An object is its encoded chunks one after the other and, last, an index of one little-endian
-(offset, length) pair of uint64 per chunk, closed by a crc32c. A chunk is
-`transpose` (sample axis last) -> `bytes` (little-endian) -> `zstd` level 1 -> `crc32c`.
+(offset, length) pair of uint64 per chunk, closed by a crc32c. A chunk is what `store.coding` makes
+of its values, closed by a crc32c, too.
 Zarr specs: https://zarr-specs.readthedocs.io/en/latest/v3/codecs/sharding-indexed/
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
 import google_crc32c
 import numpy as np
-from numcodecs import zstd
 from numpy.typing import NDArray
 
 from engine.errors import CorruptStore
+from engine.store.coding import DEFAULT_CODED, Coded
 
-ZSTD_LEVEL = 1
 CRC_BYTES = 4
 _ABSENT = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
 
@@ -34,7 +32,11 @@ class ShardObject:
 
 
 def encode_shard(
-    rows: NDArray[Any], chunk_samples: int, chunks_per_shard: int, fill_value: int
+    rows: NDArray[Any],
+    chunk_samples: int,
+    chunks_per_shard: int,
+    fill_value: int,
+    coded: Coded = DEFAULT_CODED,
 ) -> ShardObject:
     """Encode the rows `(n, ...)` of one shard; a last short chunk is padded with `fill_value`.
 
@@ -50,7 +52,7 @@ def encode_shard(
             padded = np.full((chunk_samples, *rows.shape[1:]), fill_value, rows.dtype)
             padded[: len(part)] = part
             part = padded
-        content = encode_chunk(part)
+        content = encode_chunk(part, coded)
         index[chunk] = offset, len(content)
         checksums[chunk] = int.from_bytes(content[-CRC_BYTES:], "little")
         encoded.append(content)
@@ -61,17 +63,19 @@ def encode_shard(
     return ShardObject(b"".join([*encoded, table, closing]), checksums, index_crc32c)
 
 
-def encode_chunk(rows: NDArray[Any]) -> bytes:
-    """Encode one full chunk `(chunk_samples, ...)`, channel-major."""
-    order = (*range(1, rows.ndim), 0)
-    values = np.ascontiguousarray(rows.transpose(order), rows.dtype.newbyteorder("<"))
-    content: bytes = zstd.compress(values, ZSTD_LEVEL)
+def encode_chunk(rows: NDArray[Any], coded: Coded = DEFAULT_CODED) -> bytes:
+    """Encode one full chunk `(chunk_samples, ...)`."""
+    content = coded.encode(rows)
     closing: int = google_crc32c.value(content)
     return content + closing.to_bytes(CRC_BYTES, "little")
 
 
 def decode_chunk(
-    content: bytes, shape: tuple[int, ...], dtype: np.dtype[Any], where: str
+    content: bytes,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    where: str,
+    coded: Coded = DEFAULT_CODED,
 ) -> NDArray[Any]:
     """Decode one chunk to `shape` = `(chunk_samples, ...)`.
 
@@ -81,15 +85,7 @@ def decode_chunk(
     body, closing = content[:-CRC_BYTES], content[-CRC_BYTES:]
     if google_crc32c.value(body) != int.from_bytes(closing, "little"):
         raise CorruptStore(f"{where} is damaged (its checksum is wrong)")
-    expected_bytes = math.prod(shape) * dtype.itemsize
-    try:
-        raw = zstd.decompress(body)
-    except (RuntimeError, ValueError, MemoryError) as error:
-        raise CorruptStore(f"{where} is damaged ({error})") from None
-    if len(raw) != expected_bytes:
-        raise CorruptStore(f"{where} holds {len(raw)} bytes, expected {expected_bytes}")
-    transposed = np.frombuffer(raw, dtype.newbyteorder("<")).reshape(*shape[1:], shape[0])
-    return transposed.transpose(transposed.ndim - 1, *range(transposed.ndim - 1))
+    return coded.decode(body, shape, dtype, where)
 
 
 def index_size_bytes(chunks_per_shard: int) -> int:
@@ -107,3 +103,17 @@ def decode_index(content: bytes, where: str) -> NDArray[np.uint64]:
     if google_crc32c.value(table) != int.from_bytes(closing, "little"):
         raise CorruptStore(f"{where}: the shard index is damaged (its checksum is wrong)")
     return np.frombuffer(table, "<u8").reshape(-1, 2)
+
+
+def split_shard(content: bytes, chunks_per_shard: int, where: str) -> list[bytes]:
+    """The encoded chunks of a shard object, without those that are absent.
+
+    Raises:
+        CorruptStore: the index or a chunk doesn't have the checksum that it closes with.
+    """
+    index = decode_index(content[-index_size_bytes(chunks_per_shard) :], where)
+    chunks = [content[offset : offset + size] for offset, size in index.tolist() if size != _ABSENT]
+    for chunk in chunks:
+        if google_crc32c.value(chunk[:-CRC_BYTES]) != int.from_bytes(chunk[-CRC_BYTES:], "little"):
+            raise CorruptStore(f"{where}: a chunk is damaged (its checksum is wrong)")
+    return chunks

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from engine.quality import peak_value, psnr_db
 from engine.store.contents import StoreContents
+from engine.store.ledger import Mode
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,8 @@ class StoreSummary:
     `stored_bytes` counts every object: latents, decoder, encoder, quality, sidecars, metadata and
     ledger. `psnr_db` is that of the mean squared error over all samples, `worst_psnr_db` that of
     the worst sample; the peak is the dtype's range for uint8 and uint16, else that of the data.
+    `modes` counts the shards by the way their samples are kept, `exceptions` the samples and
+    `patches` the elements that are kept as they are.
     """
 
     samples: int
@@ -31,6 +34,10 @@ class StoreSummary:
     data_min: float
     data_max: float
     saturated_fraction: float
+    guarantee: str
+    modes: dict[str, int]
+    exceptions: int
+    patches: int
 
     @property
     def ratio(self) -> float:
@@ -64,4 +71,8 @@ def summarise(contents: StoreContents) -> StoreSummary:
         data_min=data_min,
         data_max=data_max,
         saturated_fraction=int(ledger["saturated"].sum()) / (samples * math.prod(latent.shape)),
+        guarantee=str(contents.guarantee),
+        modes={mode.name.lower(): int((ledger["mode"] == mode).sum()) for mode in Mode},
+        exceptions=int(ledger["exceptions"].sum()),
+        patches=int(ledger["patches"].sum()),
     )

@@ -5,22 +5,21 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from engine.codec.files import MANIFEST
 from engine.errors import CorruptStore, IncompatibleStore, IncompleteStore, StorageError
 from engine.store.arrays import METADATA, bytes_metadata, group_metadata, group_paths
 from engine.store.contents import read_head
 from engine.store.head import VARIABLE, WRITING, Head
-from engine.store.ledger import LATENTS_ONLY, make_record, parse_record, record_dtype
+from engine.store.ledger import Mode, make_record, parse_record, record_dtype
 from engine.store.objects import LocalObjects
-from engine.store.plan import LEDGER, PART, StorePlan
-from engine.store.shard import encode_chunk, encode_shard
+from engine.store.plan import CERTIFICATE, COMMITS, LEDGER, PART, StorePlan
+from engine.store.shard import ShardObject, encode_chunk
 
-COMMITS = f"{PART}/commits"
 LEDGER_CHUNK_RECORDS = 4096
 CODEC_CHUNK_BYTES = 4 * 1024 * 1024
 
@@ -31,8 +30,8 @@ class StoreWriter:
     def __init__(self, objects: LocalObjects, plan: StorePlan, head: Head) -> None:
         """Use `create` or `resume`."""
         self._objects = objects
-        self._plan = plan
-        self._record = record_dtype(plan.arrays)
+        self.plan = plan
+        self._record = record_dtype(plan.arrays, plan.guarantee)
         self.head = head
 
     @classmethod
@@ -83,45 +82,69 @@ class StoreWriter:
         objects.sweep()
         return writer
 
+    @classmethod
+    def reopen(
+        cls, objects: LocalObjects, plan: StorePlan, head: Head, records: Mapping[int, bytes]
+    ) -> StoreWriter:
+        """Take a sealed store back to being written, with only these shards committed.
+
+        Killed before the head is put, the store is what it was; after that, it is one to go on
+        with.
+        """
+        for shard, record in records.items():
+            objects.put(f"{COMMITS}/c/{shard}", record)
+        commits = f"{COMMITS}/{METADATA}"
+        ledger = f"{PART}/{LEDGER}/"
+        written = _put_all(objects, {commits: _metadata_objects(plan)[commits]})
+        kept = {key: entry for key, entry in head.objects.items() if not key.startswith(ledger)}
+        head = dataclasses.replace(head, state=WRITING, objects=kept | written)
+        objects.put(METADATA, head.to_metadata())
+        return cls(objects, plan, head)
+
     @property
     def is_sealed(self) -> bool:
         """Whether every shard was committed and the head says so."""
         return self.head.state != WRITING
 
-    def commit(
-        self, shard: int, rows: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]
-    ) -> None:
+    def commit(self, shard: int, made: Mapping[str, ShardObject], facts: Mapping[str, Any]) -> None:
         """Write the objects of a shard, then its ledger record; only that makes it count.
 
         Args:
             shard: which shard.
-            rows: the rows `(n, ...)` of every array of the plan, by the array's name.
-            facts: fields of the ledger record that describe the samples.
+            made: the encoded objects by the array's name; an array left out has none here.
+            facts: fields of the ledger record that describe the samples and how they are kept.
         """
-        start, stop = self._plan.grid.shard_rows(shard)
+        for array in self.plan.arrays:
+            if array.name in made:
+                self._objects.put(f"{PART}/{array.key(shard)}", made[array.name].content)
+            else:
+                # A killed job on another machine may have chosen another way.
+                self._objects.remove(f"{PART}/{array.name}/c/{shard}")
+        self._objects.put(f"{COMMITS}/c/{shard}", self.record(shard, made, facts))
+
+    def record(
+        self, shard: int, made: Mapping[str, ShardObject], facts: Mapping[str, Any]
+    ) -> bytes:
+        """The ledger record of a shard; see `commit`."""
+        start, stop = self.plan.grid.shard_rows(shard)
         values = {
-            "mode": LATENTS_ONLY,
             "store_id": np.frombuffer(bytes.fromhex(self.head.store_id), np.uint8),
             "shard": shard,
             "row_start": start,
             "row_stop": stop,
             **facts,
         }
-        for position, array in enumerate(self._plan.arrays):
-            grid = array.grid
-            made = encode_shard(
-                rows[array.name], grid.chunk_samples, grid.chunks_per_shard, array.fill_value
-            )
-            self._objects.put(f"{PART}/{array.key(shard)}", made.content)
-            values |= {
-                f"size_bytes_{position}": len(made.content),
-                f"sha256_{position}": np.frombuffer(
-                    hashlib.sha256(made.content).digest(), np.uint8
-                ),
-                f"index_crc32c_{position}": made.index_crc32c,
-                f"chunk_crc32c_{position}": made.chunk_crc32c,
-            }
-        self._objects.put(f"{COMMITS}/c/{shard}", make_record(self._record, values))
+        for position, array in enumerate(self.plan.arrays):
+            if array.name in made:
+                shard_object = made[array.name]
+                digest = hashlib.sha256(shard_object.content).digest()
+                values |= {
+                    f"size_bytes_{position}": len(shard_object.content),
+                    f"sha256_{position}": np.frombuffer(digest, np.uint8),
+                    f"index_crc32c_{position}": shard_object.index_crc32c,
+                    f"chunk_crc32c_{position}": shard_object.chunk_crc32c,
+                }
+        return make_record(self._record, values)
 
     def committed(self) -> dict[int, np.void]:
         """Ledger records of the shards that are whole on the disk.
@@ -130,7 +153,7 @@ class StoreWriter:
         another size. Their digests are left to `verify`: they would cost a read of everything.
         """
         records = {}
-        for shard in range(self._plan.grid.shard_count):
+        for shard in range(self.plan.grid.shard_count):
             with contextlib.suppress(CorruptStore):
                 content = self._objects.get(f"{COMMITS}/c/{shard}")
                 record = parse_record(
@@ -147,22 +170,39 @@ class StoreWriter:
             IncompleteStore: shards are missing.
         """
         records = self.committed()
-        if len(records) != self._plan.grid.shard_count:
+        if len(records) != self.plan.grid.shard_count:
             raise IncompleteStore(
-                f"{self._objects}: {len(records)} of {self._plan.grid.shard_count} shards are "
+                f"{self._objects}: {len(records)} of {self.plan.grid.shard_count} shards are "
                 f"whole; run the same job again"
             )
         ledger = b"".join(records[shard].tobytes() for shard in sorted(records))
-        kept = {key: entry for key, entry in self.head.objects.items() if not _is_commit(key)}
+        dispensable = (COMMITS, *self._dispensable(records.values()))
+        kept = {
+            key: entry
+            for key, entry in self.head.objects.items()
+            if not key.startswith(tuple(f"{name}/" for name in dispensable))
+        }
         self.head = self.head.sealed(
             kept | _put_all(self._objects, _ledger_objects(ledger, self._record))
         )
         self._objects.put(METADATA, self.head.to_metadata())
         self._finish()
 
+    def _dispensable(self, records: Iterable[np.void]) -> list[str]:
+        """The networks and their certificate, where no shard has latents to decode."""
+        if self.plan.keep_latents or any(Mode(record["mode"]).needs_network for record in records):
+            return []
+        return self._networks()
+
+    def _networks(self) -> list[str]:
+        names = self.plan.codec_contents.keys() - {MANIFEST}
+        return [*(f"codecs/{self.plan.codec.digest}/{name}" for name in sorted(names)), CERTIFICATE]
+
     def _finish(self) -> None:
         """Remove what a sealed store no longer needs."""
-        self._objects.remove(COMMITS)
+        for name in (COMMITS, *self._networks()):
+            if f"{name}/{METADATA}" not in self.head.objects:
+                self._objects.remove(name)
 
     def _is_created(self) -> bool:
         """Whether all that lies between the two heads of `create` is there."""
@@ -172,9 +212,18 @@ class StoreWriter:
 
     def _is_whole(self, record: np.void, shard: int) -> bool:
         return all(
-            self._objects.size_of(f"{PART}/{array.key(shard)}") == record[f"size_bytes_{position}"]
-            for position, array in enumerate(self._plan.arrays)
+            (self._objects.size_of(f"{PART}/{array.key(shard)}") or 0)
+            == record[f"size_bytes_{position}"]
+            for position, array in enumerate(self.plan.arrays)
         )
+
+
+def expected_objects(plan: StorePlan, ledger: bytes | None = None) -> dict[str, bytes]:
+    """What a store planned so has beside its shards and their records."""
+    objects = _codec_objects(plan) | _metadata_objects(plan)
+    if ledger is not None:
+        objects |= _ledger_objects(ledger, record_dtype(plan.arrays, plan.guarantee))
+    return objects
 
 
 def any_commit(objects: LocalObjects) -> bool:
@@ -192,7 +241,7 @@ def discard(objects: LocalObjects) -> None:
 
 def _metadata_objects(plan: StorePlan) -> dict[str, bytes]:
     arrays = {f"{PART}/{array.name}": array.metadata() for array in plan.arrays}
-    size = record_dtype(plan.arrays).itemsize
+    size = record_dtype(plan.arrays, plan.guarantee).itemsize
     arrays[COMMITS] = bytes_metadata(size * plan.grid.shard_count, size, compressed=False)
     groups = {name: group_metadata({}) for name in group_paths(list(arrays))}
     groups[VARIABLE] = group_metadata(plan.variable_attributes)
@@ -204,6 +253,8 @@ def _codec_objects(plan: StorePlan) -> dict[str, bytes]:
     objects = {f"{name}/{METADATA}": group_metadata({}) for name in ("codecs", folder)}
     for name, content in plan.codec_contents.items():
         objects |= _bytes_array(f"{folder}/{name}", content, CODEC_CHUNK_BYTES)
+    if plan.certificate is not None:
+        objects |= _bytes_array(CERTIFICATE, plan.certificate, CODEC_CHUNK_BYTES)
     return objects
 
 
@@ -228,7 +279,3 @@ def _put_all(objects: LocalObjects, contents: Mapping[str, bytes]) -> dict[str, 
         key: (len(content), hashlib.sha256(content).hexdigest())
         for key, content in contents.items()
     }
-
-
-def _is_commit(key: str) -> bool:
-    return key.startswith(f"{COMMITS}/")

@@ -14,10 +14,12 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
 import engine
-from engine.codec.files import CodecFiles, file_entry
+from engine.codec.certificate import CERTIFICATE_FILE
+from engine.codec.files import CERTIFICATE, CodecFiles, file_entry
 from engine.codec.graph import build_decoder, build_encoder, parse_network
 from engine.codec.manifest import LatentFormat, Manifest
 from engine.codec.sample_format import SampleFormat
+from engine.runtime.certification import build_certificate, probe_candidates
 
 HERE = Path(__file__).parent
 CODEC, STORE, EXPECTED = "format-1.codec", "format-1.zarr", "expected.npz"
@@ -85,6 +87,11 @@ def codec_files() -> CodecFiles:
         "decoder.onnx": build_decoder(decoder, SAMPLE, LATENT),
     }
     entries = tuple(file_entry(n, n.removesuffix(".onnx"), c) for n, c in contents.items())
+    bare = CodecFiles(Manifest(SAMPLE, LATENT, entries), contents)
+    candidates = probe_candidates(engine.Codec(bare, "cpu"), samples())
+    certificate = build_certificate(bare, candidates).to_bytes()
+    entries += (file_entry(CERTIFICATE_FILE, CERTIFICATE, certificate),)
+    contents[CERTIFICATE_FILE] = certificate
     return CodecFiles(Manifest(SAMPLE, LATENT, entries), contents)
 
 

@@ -1,5 +1,7 @@
 """Objects in a folder: whole or not at all, and every refusal a clear line."""
 
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -47,6 +49,31 @@ def test_put_syncs_the_file_and_every_folder_that_it_made(tmp_path):
     assert found[:4] == [str(path) for path in made]
     assert found[4].startswith(str(folder / "latents/c/3/0."))
     assert found[5] == str(folder / "latents/c/3")
+
+
+def test_folders_that_another_job_may_have_left_unsynced_are_synced_once(objects, monkeypatch):
+    (objects.folder / "latents" / "c").mkdir(parents=True)
+    synced, real = [], os.fsync
+    monkeypatch.setattr(os, "fsync", lambda fd: (synced.append(os.fstat(fd).st_ino), real(fd)))
+    for shard in ("0", "1"):
+        objects.put(f"latents/c/{shard}", b"x")
+    above = [objects.folder.parent, objects.folder, objects.folder / "latents"]
+    assert [synced.count(path.stat().st_ino) for path in above] == [1, 1, 1]
+
+
+def test_a_folder_that_cannot_be_listed_is_not_empty(objects, monkeypatch):
+    objects.put("data/zarr.json", b"{}")
+    real = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("data"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    for call in (objects.sweep, objects.size_bytes, lambda: list(objects.keys())):
+        with pytest.raises(StorageError, match="can't list it: Input/output error"):
+            call()
 
 
 @pytest.mark.parametrize("key", ["../x", "a/../../x", "/etc/passwd", "", "a//b", "a\0b", "\ud800"])

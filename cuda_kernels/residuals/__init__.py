@@ -1,0 +1,1 @@
+"""Residuals that keep a reconstruction within a bound of the raw samples."""

@@ -1,0 +1,22 @@
+"""The drift certificate that a job with a guarantee writes under."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from engine.codec.certificate import Certificate, read_certificate
+from engine.runtime.certification import build_certificate
+from engine.runtime.codec import Codec
+
+
+def certificate_at(codec: Codec, step: float) -> Certificate | None:
+    """The codec's certificate, or one made of its probes for another `step`; None if there is none.
+
+    Raises:
+        CorruptCodec: the codec's own is damaged.
+    """
+    certificate = read_certificate(codec.files)
+    if certificate is None or certificate.step == float(np.float32(step)):
+        return certificate
+    made = build_certificate(codec.files, certificate.latents, step)
+    return made if isinstance(made, Certificate) else None

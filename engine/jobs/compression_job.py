@@ -1,0 +1,237 @@
+"""A compression job: everything it was asked for, from the plan of its store to the last shard."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from engine.codec.certificate import Certificate
+from engine.errors import (
+    CorruptStore,
+    EngineError,
+    IncompatibleStore,
+    IncompleteStore,
+    InvalidInput,
+)
+from engine.geometry import RowGrid, plan_grid
+from engine.guarantee import Guarantee
+from engine.jobs.certificate import certificate_at
+from engine.jobs.codings import choose_codings
+from engine.jobs.fit import read_samples
+from engine.jobs.guaranteed_shards import GuaranteedShards
+from engine.jobs.measured_shards import MeasuredShards
+from engine.jobs.rules import Rules, make_rules
+from engine.jobs.shard_task import Batches, ShardCompressor, ShardTask
+from engine.jobs.sidecars import LostSidecar, Sidecar
+from engine.jobs.survey import Survey
+from engine.runtime.codec import Codec, batches
+from engine.runtime.drift import certify
+from engine.runtime.measured_encoding import open_measured_encoder
+from engine.sources import Source
+from engine.store.contents import StoreContents, is_store
+from engine.store.lease import lease
+from engine.store.objects import LocalObjects
+from engine.store.plan import StorePlan
+from engine.store.writer import StoreWriter, any_commit, discard
+
+
+@dataclass(frozen=True)
+class CompressionJob:
+    """What to write, where, and with what; `run` does it.
+
+    `identity` is that of data and sidecars in the fingerprint; `sizes` are the samples per chunk
+    and per shard that were asked for, or None; `workers` shards are worked on at once; `progress`
+    is called with samples done and samples in all.
+    """
+
+    store: LocalObjects
+    source: Source
+    sidecars: Mapping[str, Sidecar | LostSidecar]
+    identity: Mapping[str, Any]
+    codec: Codec
+    guarantee: Guarantee
+    survey: Survey
+    step: float
+    keep_latents: bool
+    keep_encoder: bool
+    portable: bool
+    sizes: tuple[int | None, int | None]
+    batch: int
+    workers: int
+    progress: Callable[[int, int], None] | None = None
+
+    def run(self, *, overwrite: bool) -> int:
+        """Write the store, or go on with it; the number of samples that this run added."""
+        with self._writer(overwrite=overwrite) as writer:
+            if writer.is_sealed:
+                return 0
+            written = self._write(writer)
+            writer.seal()
+            return written
+
+    def read(self, start: int, stop: int) -> NDArray[Any]:
+        """The samples [start, stop).
+
+        Raises:
+            InvalidInput: one that can't be stored, named by its index.
+        """
+        return read_samples(
+            self.source, start, stop, allow_nonfinite=self.guarantee.nonfinite == "keep"
+        )
+
+    def batches(self, start: int, stop: int) -> Batches:
+        """The samples [start, stop) batch by batch, each with its first row, counted from 0."""
+        for first, last in batches(stop - start, self.batch):
+            yield first, self.read(start + first, start + last)
+
+    @functools.cached_property
+    def rules(self) -> Rules:
+        """How shards with a guarantee are made."""
+        room: float | None = 0.0
+        if self.guarantee.needs_certificate:
+            room = None if self._certificate is None else self._certificate.room
+        return make_rules(self.guarantee, self.source.dtype, self.survey, room)
+
+    def compressor(self, plan: StorePlan) -> ShardCompressor:
+        """What makes the shards of a store planned so.
+
+        Raises:
+            GuaranteeViolated: this device doesn't decode as the codec's certificate says.
+        """
+        if self.guarantee.is_plain:
+            return MeasuredShards(plan, open_measured_encoder(self.codec, self.step))
+        return self._guaranteed(plan)
+
+    def _guaranteed(self, plan: StorePlan) -> GuaranteedShards:
+        single = self.codec.on(self.codec.device, threads=1)
+        if self._certificate is not None:
+            certify(single, self._certificate, str(self.store))
+        return GuaranteedShards(plan, single, self.rules, self.survey)
+
+    @functools.cached_property
+    def _certificate(self) -> Certificate | None:
+        return certificate_at(self.codec, self.step) if self.guarantee.needs_certificate else None
+
+    def plan(self) -> StorePlan:
+        """The store to write, but for what is measured."""
+        certificate = self._certificate
+        low, high = self.codec.manifest.sample.data_range
+        return StorePlan(
+            grid=self._grid(),
+            codec=self.codec.files,
+            step=self.step,
+            quality_unit=high - low or 1.0,
+            sidecars={name: sidecar.format for name, sidecar in self.sidecars.items()},
+            keep_encoder=self.keep_encoder,
+            source=self.identity,
+            guarantee=self.guarantee,
+            keep_latents=self.keep_latents,
+            portable=self.portable or self.guarantee.is_plain,
+            quantised_dtype=None if self.guarantee.is_plain else self.rules.quantised_dtype,
+            certificate=None
+            if certificate is None or certificate.step == 1.0
+            else certificate.to_bytes(),
+        )
+
+    def coded(self, plan: StorePlan, begun: StoreContents | None) -> StorePlan:
+        """The same, and how its arrays are coded; what was measured for a begun store stays."""
+        if self.guarantee.is_plain:
+            return plan
+        if begun is not None and begun.head.fingerprint == plan.fingerprint:
+            with contextlib.suppress(CorruptStore):  # then what is measured again is the same
+                return plan.with_coded(begun.arrays)
+        return choose_codings(plan, self._guaranteed(plan), self.batches)
+
+    def _grid(self) -> RowGrid:
+        sample, latent = self.codec.manifest.sample, self.codec.manifest.latent
+        return plan_grid(
+            len(self.source),
+            sample.size_bytes,
+            latent.size_bytes,
+            *self.sizes,
+            guaranteed=not self.guarantee.is_plain,
+        )
+
+    def _write(self, writer: StoreWriter) -> int:
+        counter = _Counter(len(self.source), self.progress)
+        task = ShardTask(
+            writer.plan,
+            self.batches,
+            self.sidecars,
+            self.compressor(writer.plan),
+            writer,
+            counter,
+        )
+        return run_shards(task, counter, self.workers)
+
+    @contextlib.contextmanager
+    def _writer(self, *, overwrite: bool) -> Iterator[StoreWriter]:
+        """The store to write into, leased; bad data leaves nothing, a full disk what is there."""
+        plan = self.plan()
+        self.store.make_folder()
+        with lease(self.store.folder):
+            begun = _is_begun(self.store)
+            resumed = begun and not overwrite
+            try:
+                coded = self.coded(plan, _begun_contents(self.store) if resumed else None)
+                open_writer = StoreWriter.resume if resumed else StoreWriter.create
+                yield open_writer(self.store, coded)
+            except EngineError as error:
+                if isinstance(error, InvalidInput) or not (begun or any_commit(self.store)):
+                    discard(self.store)
+                raise
+
+
+def run_shards(task: ShardTask, counter: Callable[[int], None], workers: int) -> int:
+    """Do every shard that isn't committed; the first error in the order of the data wins."""
+    grid = task.plan.grid
+    committed = task.writer.committed()
+    pending = [shard for shard in range(grid.shard_count) if shard not in committed]
+    counter(sum(grid.shard_size(shard) for shard in committed))
+    with ThreadPoolExecutor(workers, thread_name_prefix="shard") as pool:
+        futures = [pool.submit(task, shard) for shard in pending]
+        try:
+            for future in futures:
+                future.result()
+        except BaseException:
+            task.cancelled.set()
+            pool.shutdown(cancel_futures=True)
+            raise
+    return sum(grid.shard_size(shard) for shard in pending)
+
+
+class _Counter:
+    """Counts finished samples for whoever watches."""
+
+    def __init__(self, total: int, watcher: Callable[[int, int], None] | None) -> None:
+        self._total, self._watcher, self._done = total, watcher, 0
+        self._lock = threading.Lock()
+
+    def __call__(self, samples: int) -> None:
+        with self._lock:
+            self._done += samples
+            if self._watcher is not None:
+                self._watcher(self._done, self._total)
+
+
+def _is_begun(objects: LocalObjects) -> bool:
+    """Whether a store is there to go on with, or to overwrite."""
+    begun = is_store(objects.folder)
+    if not begun and next(objects.keys(), None) is not None:
+        raise InvalidInput(f"{objects}: exists and is not a latent store; choose another path")
+    return begun
+
+
+def _begun_contents(objects: LocalObjects) -> StoreContents | None:
+    """What another run began, if it came as far as that."""
+    try:
+        return StoreContents(objects.folder, incomplete=True)
+    except (CorruptStore, IncompatibleStore, IncompleteStore):
+        return None

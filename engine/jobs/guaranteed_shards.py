@@ -1,0 +1,130 @@
+"""Shards with a guarantee: of all ways that hold the promise, the smallest."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import google_crc32c
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.errors import GuaranteeViolated
+from engine.jobs.rules import Rules
+from engine.jobs.shard_facts import SourceFacts, error_fields, quality_codes
+from engine.jobs.shard_task import Batches, MadeShard
+from engine.jobs.survey import Survey
+from engine.jobs.ways import ShardSamples, Way, ways
+from engine.runtime.codec import Codec
+from engine.store.plan import LATENTS, QUALITY, StorePlan
+from engine.store.shard import ShardObject, split_shard
+
+
+@dataclass(frozen=True)
+class GuaranteedShards:
+    """Makes shards that keep a promise; `codec` runs on one thread a call."""
+
+    plan: StorePlan
+    codec: Codec
+    rules: Rules
+    survey: Survey
+
+    def __call__(self, samples: Batches, count: int) -> MadeShard:
+        """Try all ways on the samples of a shard, encode them, and keep the smallest.
+
+        Raises:
+            GuaranteeViolated: what was encoded doesn't decode to what went in.
+        """
+        source = SourceFacts()
+        shard = self.run(samples, count, source)
+        latents = self._encoded({LATENTS: shard.latents} if shard.latents is not None else {})
+        made, way = min(
+            (
+                (self._made(way, latents), way)
+                for way in ways(shard, self.rules, keep_latents=self.plan.keep_latents)
+            ),
+            key=lambda pair: sum(len(found.content) for found in pair[0].values()),
+        )
+        self._check(made, way)
+        elements = math.prod(self.codec.sample_shape)
+        errors = (way.max_abs_error, way.sum_squared_error)
+        quality = quality_codes(*errors, elements, self.plan.quality_unit)
+        made |= self._encoded({QUALITY: quality})
+        return made, {
+            **source.fields(),
+            **error_fields(*errors, elements),
+            **way.fields(),
+            **self._saturated(way),
+            **self._checksums(shard.samples),
+        }
+
+    def run(self, samples: Batches, count: int, source: SourceFacts) -> ShardSamples:
+        """Gather the samples of a shard, and run the networks as far as a way may need them."""
+        reconstructs = self.rules.room is not None
+        encodes = reconstructs or self.plan.keep_latents
+        latent, sample = self.codec.manifest.latent, self.codec.manifest.sample
+        gathered = np.empty((count, *sample.shape), sample.dtype)
+        latents = np.empty((count, *latent.shape), latent.dtype) if encodes else None
+        decoded = np.empty((count, *sample.shape), sample.working_dtype) if reconstructs else None
+        for first, batch in samples:
+            rows = slice(first, first + len(batch))
+            source.add(batch)
+            gathered[rows] = batch
+            if latents is not None:
+                latents[rows] = self.codec.encode(self._filled(batch), self.plan.step)
+                if decoded is not None:
+                    decoded[rows] = self.codec.reconstruct(latents[rows], self.plan.step)
+        return ShardSamples(gathered, self.survey.verbatim(gathered), latents, decoded)
+
+    def _filled(self, batch: NDArray[Any]) -> NDArray[Any]:
+        """The batch with the mean of each sample in place of what no network understands."""
+        mask = self.survey.verbatim(batch)
+        if mask is None or not mask.any():
+            return batch
+        axes = tuple(range(1, batch.ndim))
+        with np.errstate(over="ignore"):
+            means = np.where(mask, 0, batch).mean(axis=axes, keepdims=True, dtype=np.float64)
+            means *= mask[0].size / np.maximum(1, (~mask).sum(axis=axes, keepdims=True))
+        means = np.clip(np.nan_to_num(means), self.survey.low, self.survey.high)
+        return np.where(mask, means.astype(batch.dtype), batch)
+
+    def _made(self, way: Way, latents: Mapping[str, ShardObject]) -> dict[str, ShardObject]:
+        rest = {name: rows for name, rows in way.rows.items() if name != LATENTS}
+        return {**(latents if LATENTS in way.rows else {}), **self._encoded(rest)}
+
+    def _encoded(self, rows: Mapping[str, NDArray[Any]]) -> dict[str, ShardObject]:
+        return {name: self.plan.array(name).encode_shard(values) for name, values in rows.items()}
+
+    def _check(self, made: Mapping[str, ShardObject], way: Way) -> None:
+        """Read back what is about to be written: the proof is about these very numbers."""
+        for name, rows in way.rows.items():
+            array = self.plan.array(name)
+            start = 0
+            for content in split_shard(made[name].content, array.grid.chunks_per_shard, name):
+                found = array.decode_chunk(content, name)
+                expected = rows[start : start + len(found)]
+                start += len(found)
+                if found[: len(expected)].tobytes() != expected.tobytes():
+                    raise GuaranteeViolated(
+                        f"{name} doesn't come back from {array.coded.coding} as it went in; "
+                        f"this is a bug, please report it; --portable avoids pcodec"
+                    )
+
+    def _saturated(self, way: Way) -> dict[str, Any]:
+        if LATENTS not in way.rows:
+            return {}
+        limit = self.codec.manifest.latent.limit
+        return {"saturated": np.count_nonzero(np.abs(way.rows[LATENTS]) == limit)}
+
+    def _checksums(self, samples: NDArray[Any]) -> dict[str, Any]:
+        """Of a lossless store, the crc32c of the samples of each chunk."""
+        if self.rules.guarantee.kind != "lossless":
+            return {}
+        grid = self.plan.grid
+        checksums = np.zeros(grid.chunks_per_shard, np.uint32)
+        for chunk, start in enumerate(range(0, len(samples), grid.chunk_samples)):
+            rows = samples[start : start + grid.chunk_samples]
+            checksums[chunk] = google_crc32c.value(rows.tobytes())
+        return {"samples_crc32c": checksums}

@@ -1,0 +1,96 @@
+"""What a job keeps to when it makes shards with a guarantee: fixed before the first of them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cuda_kernels.residuals.step import round_down, short_step, steps
+from engine.guarantee import Guarantee
+from engine.jobs.survey import Survey
+
+# Quantising errors are uniform at best, so the coarsest step whose mean squared error fits is
+# sqrt(12) of the root mean square allowed; at twice of it no element is ever too far.
+_UNIFORM_STEPS = (math.sqrt(12.0), 2.0)
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The steps to try, and what they must keep; all in physical units.
+
+    Args of the dataclass:
+        guarantee: the promise.
+        dtype: of the samples.
+        max_error: bound of an element, rounded down to `dtype`; infinite where there is none.
+        max_squared_error: bound of the mean squared error of a sample, or infinite.
+        room: how far a reader's reconstruction may lie from the writer's; None without a network.
+        residual_steps: steps of residuals, the coarsest first.
+        quantised_steps: steps of plainly quantised samples, the coarsest first.
+        base: the constant that plainly quantised samples are residuals of.
+        quantised_dtype: of these residuals, or None where none is wide enough.
+    """
+
+    guarantee: Guarantee
+    dtype: np.dtype[Any]
+    max_error: float
+    max_squared_error: float
+    room: float | None
+    residual_steps: tuple[float, ...]
+    quantised_steps: tuple[float, ...]
+    base: float
+    quantised_dtype: np.dtype[Any] | None
+
+
+def make_rules(
+    guarantee: Guarantee, dtype: np.dtype[Any], survey: Survey, room: float | None
+) -> Rules:
+    """Derive steps and bounds from the promise, the data's range and the room for drift."""
+    max_error = round_down(guarantee.element_bound, dtype)
+    quantised_steps = _steps(guarantee, dtype, survey, max_error, 0.0)
+    base = _middle(survey, dtype)
+    return Rules(
+        guarantee=guarantee,
+        dtype=dtype,
+        max_error=max_error,
+        max_squared_error=guarantee.mean_squared_error_bound,
+        room=room,
+        residual_steps=() if room is None else _steps(guarantee, dtype, survey, max_error, room),
+        quantised_steps=quantised_steps,
+        base=base,
+        quantised_dtype=_narrowest(survey, base, quantised_steps),
+    )
+
+
+def _steps(
+    guarantee: Guarantee, dtype: np.dtype[Any], survey: Survey, max_error: float, room: float
+) -> tuple[float, ...]:
+    if guarantee.kind == "none" or (guarantee.kind == "lossless" and dtype.kind == "f"):
+        return ()
+    if guarantee.kind == "min-psnr":
+        allowed = math.sqrt(guarantee.mean_squared_error_bound) - room
+        if dtype.kind != "f":  # finer than this no rounded value can be
+            allowed = max(allowed, 0.5 - room)
+        found = {short_step(allowed / 2 * factor) for factor in _UNIFORM_STEPS}
+        return tuple(sorted(found - {0.0}, reverse=True))
+    return steps(max_error, dtype, survey.smallest_magnitude, survey.largest_magnitude, room)
+
+
+def _middle(survey: Survey, dtype: np.dtype[Any]) -> float:
+    middle = survey.low / 2 + survey.high / 2
+    return float(math.ceil(middle)) if dtype.kind != "f" else float(dtype.type(middle))
+
+
+def _narrowest(
+    survey: Survey, base: float, quantised_steps: tuple[float, ...]
+) -> np.dtype[Any] | None:
+    """The narrowest integers that reach from the base to both ends of the data at every step."""
+    if not quantised_steps:
+        return None
+    reach = max(survey.high - base, base - survey.low) / min(quantised_steps)
+    for name in ("int8", "int16", "int32"):
+        if reach + 1 <= np.iinfo(name).max:
+            return np.dtype(name)
+    return None

@@ -1,0 +1,61 @@
+"""What the ledger and the quality array record of a shard's samples, however they are kept."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+from engine.quality import encode_errors, error_levels
+
+
+class SourceFacts:
+    """Digest and finite range of the raw samples of a shard, fed batch by batch, in order."""
+
+    def __init__(self) -> None:
+        """Nothing seen yet."""
+        self._digest = xxhash.xxh3_128()
+        self._low, self._high = math.inf, -math.inf
+
+    def add(self, samples: NDArray[Any]) -> None:
+        """Take the next samples into account."""
+        self._digest.update(samples.data)
+        low, high = float(samples.min()), float(samples.max())
+        if not math.isfinite(high - low):
+            finite = samples[np.isfinite(samples)]
+            low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+        self._low, self._high = min(self._low, low), max(self._high, high)
+
+    def fields(self) -> dict[str, Any]:
+        """Fields of the ledger record."""
+        return {
+            "source_xxh3_128": np.frombuffer(self._digest.digest(), np.uint8),
+            "data_min": self._low,
+            "data_max": self._high,
+        }
+
+
+def error_fields(
+    max_abs_error: NDArray[np.float64], sum_squared_error: NDArray[np.float64], elements: int
+) -> dict[str, Any]:
+    """Fields of the ledger record for the errors `(n,)` of a shard's samples."""
+    return {
+        "max_abs_error": max_abs_error.max(),
+        "worst_mse": sum_squared_error.max() / elements,
+        "sum_squared_error": sum_squared_error.sum(),
+    }
+
+
+def quality_codes(
+    max_abs_error: NDArray[np.float64],
+    sum_squared_error: NDArray[np.float64],
+    elements: int,
+    unit: float,
+) -> NDArray[np.uint8]:
+    """Codes `(n, 2)` of the errors `(n,)` of samples of `elements` elements."""
+    levels = error_levels(unit)
+    errors = (max_abs_error, np.sqrt(sum_squared_error / elements))
+    return np.stack([encode_errors(values, levels) for values in errors], axis=1)

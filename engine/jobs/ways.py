@@ -1,0 +1,223 @@
+"""The ways to keep a shard's samples within a guarantee, each proved on the samples themselves."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numcodecs import zstd
+from numpy.typing import NDArray
+
+from engine.jobs.rules import Rules
+from engine.runtime.residuals import quantise
+from engine.store.ledger import Mode
+from engine.store.plan import LATENTS, PATCHED, PATCHES, QUANTISED, RESIDUALS, VERBATIM
+
+_ZSTD_LEVEL = 3
+# Below this, in bits an element, no sample is worth looking at as an exception.
+_CHEAP_RESIDUAL_BITS = 2.0
+_ARRAYS = (
+    "residuals", "patched", "max_abs_error", "sum_squared_error", "worst_sum_squared_error"
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to keep the samples of a shard: rows of arrays by name, and the errors they leave.
+
+    `rows` `(n, ...)`; `max_abs_error` and `sum_squared_error` float64 `(n,)`; `step` and `base`
+    are those of the residuals or plainly quantised samples.
+    """
+
+    mode: Mode
+    rows: Mapping[str, NDArray[Any]]
+    max_abs_error: NDArray[np.float64]
+    sum_squared_error: NDArray[np.float64]
+    step: float = 0.0
+    base: float = 0.0
+
+    def fields(self) -> dict[str, Any]:
+        """Fields of the ledger record."""
+        patched = self.rows.get(PATCHED)
+        each = 0 if patched is None else patched.reshape(len(patched), -1).all(axis=1).sum()
+        return {
+            "mode": self.mode,
+            "residual_step": self.step,
+            "base": self.base,
+            "exceptions": each,
+            "patches": 0 if patched is None else np.count_nonzero(patched),
+        }
+
+
+@dataclass(frozen=True)
+class ShardSamples:
+    """The samples of a shard `(n, *shape)`, and what the networks make of them.
+
+    `verbatim` marks elements to keep bit for bit; `latents` and `reconstruction` are None where no
+    network is used.
+    """
+
+    samples: NDArray[Any]
+    verbatim: NDArray[np.bool_] | None
+    latents: NDArray[Any] | None
+    reconstruction: NDArray[Any] | None
+
+
+def ways(shard: ShardSamples, rules: Rules, *, keep_latents: bool) -> Iterator[Way]:
+    """All ways worth encoding; the last of them, verbatim, always holds.
+
+    Latents are among the rows where the mode needs them, and wherever `keep_latents` is set.
+    """
+    kept = {LATENTS: shard.latents} if keep_latents and shard.latents is not None else {}
+    if shard.reconstruction is not None and rules.room is not None:
+        network = _Attempts(shard, rules, shard.reconstruction, rules.room, np.dtype(np.int16))
+        for attempt in network.all(rules.residual_steps):
+            mode = Mode.RESIDUALS if attempt.residuals.any() else Mode.LATENTS
+            named = RESIDUALS if mode is Mode.RESIDUALS else None
+            yield attempt.way(mode, named, {LATENTS: shard.latents}, base=0.0)
+    if rules.guarantee.kind == "none":
+        return
+    if rules.quantised_dtype is not None:
+        constant = np.full((1, 1), rules.base)
+        plain = _Attempts(shard, rules, constant, 0.0, rules.quantised_dtype)
+        for attempt in plain.all(rules.quantised_steps):
+            yield attempt.way(Mode.QUANTISED, QUANTISED, kept, base=rules.base)
+    nothing = np.zeros(len(shard.samples))
+    yield Way(Mode.VERBATIM, {VERBATIM: shard.samples, **kept}, nothing, nothing)
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """Residuals at one step that hold the promise, everything else patched."""
+
+    samples: NDArray[Any]
+    residuals: NDArray[Any]
+    patched: NDArray[np.uint8]
+    max_abs_error: NDArray[np.float64]
+    sum_squared_error: NDArray[np.float64]
+    worst_sum_squared_error: NDArray[np.float64]
+    step: float
+
+    def way(self, mode: Mode, name: str | None, latents: Mapping[str, Any], base: float) -> Way:
+        rows = dict(latents)
+        if name is not None:
+            rows[name] = self.residuals.reshape(self.samples.shape)
+        if self.patched.any():
+            patched = self.patched.reshape(self.samples.shape)
+            rows[PATCHED] = patched
+            rows[PATCHES] = np.where(patched, self.samples, self.samples.dtype.type(0))
+        step = self.step if name is not None else 0.0
+        return Way(mode, rows, self.max_abs_error, self.sum_squared_error, step, base)
+
+    def with_exceptions(self, chosen: NDArray[np.bool_]) -> _Attempt:
+        """The same with some samples kept whole."""
+        if not chosen.any():
+            return self
+        return self._changed(chosen, dict.fromkeys(_ARRAYS, 0) | {"patched": 1})
+
+    def replaced(self, chosen: NDArray[np.bool_], other: _Attempt) -> _Attempt:
+        """The same, with what `other` found for the samples chosen."""
+        changed = self._changed(chosen, {name: getattr(other, name) for name in _ARRAYS})
+        return dataclasses.replace(changed, step=other.step)
+
+    def _changed(self, chosen: NDArray[np.bool_], values: Mapping[str, Any]) -> _Attempt:
+        arrays = {name: getattr(self, name).copy() for name in _ARRAYS}
+        for name, array in arrays.items():
+            array[chosen] = values[name]
+        return dataclasses.replace(self, **arrays)
+
+
+class _Attempts:
+    """Tries steps against one reconstruction of a shard."""
+
+    def __init__(
+        self,
+        shard: ShardSamples,
+        rules: Rules,
+        reconstruction: NDArray[Any],
+        tolerance: float,
+        dtype: np.dtype[Any],
+    ) -> None:
+        n = len(shard.samples)
+        self._shard, self._rules = shard, rules
+        self._flat = shard.samples.reshape(n, -1)
+        self._verbatim = (
+            None if shard.verbatim is None else shard.verbatim.reshape(n, -1).view(np.uint8)
+        )
+        constant = reconstruction.shape == (1, 1)
+        self._reconstruction = reconstruction if constant else reconstruction.reshape(n, -1)
+        self._tolerance, self._dtype = tolerance, dtype
+
+    def all(self, steps: tuple[float, ...]) -> Iterator[_Attempt]:
+        """What holds at each step, with and without the samples that cost more than themselves."""
+        if self._rules.guarantee.kind == "none":
+            attempts = iter([self._at(0.0)])
+        elif self._rules.guarantee.kind == "min-psnr" and self._reconstruction.size > 1:
+            attempts = self._where_needed(steps)
+        else:
+            attempts = (self._at(step) for step in steps)
+        for found in attempts:
+            attempt = found.with_exceptions(self._too_far(found))
+            yield attempt
+            expensive = _expensive(attempt)
+            if expensive.any():
+                yield attempt.with_exceptions(expensive)
+
+    def _at(self, step: float, rows: NDArray[np.bool_] | None = None) -> _Attempt:
+        chosen: Any = slice(None) if rows is None else rows
+        flat, y = self._flat[chosen], self._reconstruction
+        verbatim = None if self._verbatim is None else self._verbatim[chosen]
+        result = _Attempt(
+            self._shard.samples[chosen],
+            np.empty(flat.shape, self._dtype),
+            np.empty(flat.shape, np.uint8),
+            np.empty(len(flat)),
+            np.empty(len(flat)),
+            np.empty(len(flat)),
+            step,
+        )
+        quantise(
+            y if y.shape == (1, 1) else y[chosen],
+            flat,
+            verbatim,
+            step,
+            self._tolerance,
+            self._rules.max_error,
+            result.residuals,
+            result.patched,
+            result.max_abs_error,
+            result.sum_squared_error,
+            result.worst_sum_squared_error,
+        )
+        return result
+
+    def _where_needed(self, steps: tuple[float, ...]) -> Iterator[_Attempt]:
+        """No residuals at all, then residuals for the samples that are too far without them."""
+        bare = self._at(0.0)
+        yield bare
+        failing = self._too_far(bare)
+        for step in steps if failing.any() else ():
+            yield bare.replaced(failing, self._at(step, failing))
+
+    def _too_far(self, attempt: _Attempt) -> NDArray[np.bool_]:
+        worst = attempt.worst_sum_squared_error / self._flat.shape[1]
+        too_far: NDArray[np.bool_] = ~(worst <= self._rules.max_squared_error)
+        return too_far
+
+
+def _expensive(attempt: _Attempt) -> NDArray[np.bool_]:
+    """Samples whose residuals take about as much as the sample itself does.
+
+    A Laplace distribution of mean magnitude m has an entropy of log2(2 e m) bits.
+    """
+    n, elements = attempt.residuals.shape
+    magnitude = np.abs(attempt.residuals, dtype=np.float32).mean(axis=1) + 0.5
+    bits = np.log2(2 * math.e * magnitude) * elements
+    expensive = np.zeros(n, np.bool_)
+    for row in np.flatnonzero(bits > _CHEAP_RESIDUAL_BITS * elements):
+        expensive[row] = 8 * len(zstd.compress(attempt.samples[row], _ZSTD_LEVEL)) < bits[row]
+    return expensive

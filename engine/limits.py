@@ -1,0 +1,14 @@
+"""Caps on what files of a stranger may cost."""
+
+DEFAULT_MEMORY_LIMIT = 4 << 30
+"""Largest allocation, in bytes, that the metadata of a codec or store may cause: 4 GiB."""
+
+
+def memory_problem(what: str, size_bytes: int, limit_bytes: int) -> str | None:
+    """What to tell the caller where `what` takes more memory than was allowed, else None."""
+    if size_bytes <= limit_bytes:
+        return None
+    return (
+        f"{what} takes {size_bytes:.4g} bytes of memory, at most {limit_bytes:.4g} are allowed; "
+        f"if you trust its source, raise the limit with max_memory_bytes= or --max-memory"
+    )

@@ -1,0 +1,51 @@
+"""Whether this device may decode a store that guarantees something of its samples."""
+
+from __future__ import annotations
+
+import math
+
+from engine.codec.certificate import Certificate, read_certificate
+from engine.errors import CorruptCodec, CorruptStore
+from engine.runtime.codec import Codec
+from engine.runtime.drift import certify
+from engine.store.contents import StoreContents
+from engine.store.ledger import Mode
+
+
+def certify_store(contents: StoreContents, codec: Codec) -> float | None:
+    """Decode the probes of a store, where its guarantee leans on the decoder; how far they are off.
+
+    None where nothing leans on it: no guarantee, or every shard keeps it without the network.
+
+    Raises:
+        CorruptStore: the guarantee has no certificate, or a damaged one.
+        GuaranteeViolated: this device decodes too far from the certificate's reference.
+    """
+    certificate = store_certificate(contents)
+    if certificate is None:
+        return None
+    return certify(codec, certificate, str(contents.objects))
+
+
+def store_certificate(contents: StoreContents) -> Certificate | None:
+    """The drift certificate that a store's guarantee rests on; None where it needs none.
+
+    Raises:
+        CorruptStore: it is missing or damaged.
+    """
+    modes = {int(mode) for mode in contents.ledger["mode"][contents.committed]}
+    if not (contents.guarantee.needs_certificate and any(Mode(m).needs_network for m in modes)):
+        return None
+    files = contents.codec_files
+    try:
+        if contents.certificate is None:
+            certificate = read_certificate(files)
+        else:
+            elements = math.prod(files.manifest.sample.shape)
+            latent = files.manifest.latent
+            certificate = Certificate.from_bytes(contents.certificate, latent, elements)
+    except CorruptCodec as error:
+        raise CorruptStore(f"{contents.objects}: {error}") from None
+    if certificate is None:
+        raise CorruptStore(f"{contents.objects}: its guarantee rests on no drift certificate")
+    return certificate

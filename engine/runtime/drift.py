@@ -1,0 +1,56 @@
+"""Check that this process decodes as a codec's drift certificate promises."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+
+import numpy as np
+
+from engine.codec.certificate import Certificate
+from engine.errors import GuaranteeViolated
+from engine.runtime.codec import Codec, batches
+
+_BATCHES = (1, 5)
+_passed: set[tuple[int, str, str, bytes]] = set()
+
+
+def certify(codec: Codec, certificate: Certificate, where: str) -> float:
+    """Decode the probes on the codec's device, at several batch sizes, and compare.
+
+    Returns the largest deviation from the reference, in physical units. A codec that passed on the
+    same device in the same process is run once more, but at one batch size: its sessions are new.
+    `where` begins the message of the error.
+
+    Raises:
+        GuaranteeViolated: they deviate by more than the certificate accepts.
+    """
+    made = hashlib.sha256(certificate.to_bytes()).digest()
+    key = (os.getpid(), codec.digest, codec.device, made)
+    deviation = _measured(codec, certificate, () if key in _passed else _BATCHES)
+    if not deviation <= certificate.accepted:
+        raise GuaranteeViolated(
+            f"{where}: {codec.device} decodes the codec's probes {deviation:.3g} away from their "
+            f"reference (accepted: {certificate.accepted:.3g}), so the guarantee would not hold; "
+            f"use another device (--device cpu), another version of onnxruntime, or the machine "
+            f"that wrote it"
+        )
+    _passed.add(key)
+    return deviation
+
+
+def _measured(codec: Codec, certificate: Certificate, sizes: tuple[int, ...]) -> float:
+    """Largest deviation from the reference in batches of these sizes and of all, NaN if one is."""
+    latents = certificate.latents
+    positions = certificate.positions.astype(np.intp)
+    worst = np.float64(0)
+    for size in (*sizes, len(latents)):
+        for start, stop in batches(len(latents), size):
+            output = codec.reconstruct(latents[start:stop], certificate.step)
+            found = np.take_along_axis(
+                output.reshape(stop - start, -1), positions[start:stop], axis=1
+            )
+            with np.errstate(all="ignore"):  # values that are not finite
+                apart = np.abs(found - certificate.reference[start:stop]).max()
+                worst = np.maximum(worst, apart)  # keeps a NaN
+    return float(worst)
