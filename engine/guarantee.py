@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -14,6 +15,7 @@ Nonfinite = Literal["error", "keep"]
 
 # Keeps a PSNR that somebody computes again, in another order, at or above the promised one.
 _MARGIN = 1 - 1e-9
+_SMALLEST, _LARGEST = sys.float_info.min, sys.float_info.max
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,11 @@ class Guarantee:
                 raise InvalidInput(f"{name} must be a finite number of 0 or more, got {value!r}")
         if not all(_is_number(value) and math.isfinite(value) for value in self.fill_values):
             raise InvalidInput(f"fill values must be finite numbers, got {self.fill_values}")
+        if self.peak and not _SMALLEST <= self.mean_squared_error_bound <= _LARGEST:
+            raise InvalidInput(
+                f"a PSNR of {self.min_psnr} dB at a peak of {self.peak} needs squared errors "
+                f"beyond float64; ask for max_error or lossless, or rescale the data"
+            )
 
     @property
     def is_plain(self) -> bool:
@@ -63,7 +70,7 @@ class Guarantee:
     @property
     def element_bound(self) -> float:
         """Largest absolute error of an element; infinite where only samples are bounded."""
-        if self.kind == "lossless":
+        if self.kind == "lossless" or self.mean_squared_error_bound == 0:
             return 0.0
         return math.inf if self.max_error is None else self.max_error
 
@@ -72,7 +79,8 @@ class Guarantee:
         """Largest mean squared error of a sample; infinite where only elements are bounded."""
         if self.min_psnr is None or self.peak is None:
             return math.inf
-        return self.peak**2 * 10 ** (-self.min_psnr / 10) * _MARGIN
+        # A product, where a power would overflow with an error.
+        return self.peak * self.peak * 10 ** (-self.min_psnr / 10) * _MARGIN
 
     def to_json(self) -> dict[str, Any]:
         """The members that this kind has."""

@@ -1,5 +1,6 @@
 """Real data and real codecs, small enough that every test file takes seconds."""
 
+import functools
 import os
 
 import numpy as np
@@ -11,6 +12,8 @@ from onnx import TensorProto, helper, numpy_helper
 from engine import Codec
 from engine.codec.sample_format import SampleFormat, default_data_range
 from engine.runtime.packing import pack_networks
+
+from .kept_stores import KINDS, make_kept_store
 
 # Quick runs draw the same examples every time; make test-slow draws new ones.
 settings.register_profile("quick", derandomize=True, deadline=None)
@@ -77,6 +80,20 @@ def make_codec():
         return Codec(pack_networks(*networks, sample, data, bits, training={}), "cpu")
 
     return make
+
+
+@pytest.fixture(scope="session")
+def kept_store(make_codec, tmp_path_factory):
+    """A store of a kind, see `kept_stores`: `kept_store("max error")`. Copy it to damage it."""
+    return functools.cache(
+        lambda kind: make_kept_store(kind, tmp_path_factory.mktemp("kept"), make_codec)
+    )
+
+
+@pytest.fixture(scope="session", params=KINDS)
+def kept(request, kept_store):
+    """Each of these stores."""
+    return kept_store(request.param)
 
 
 @pytest.fixture(scope="session")

@@ -37,6 +37,30 @@ sidecars_option = click.option(
     metavar="[NAME=]PATH",
     help="An array of one item a sample to carry along, such as labels.npy; may be repeated.",
 )
+
+
+class FillValue(click.ParamType[Any]):
+    """A number, `auto` or `none`."""
+
+    name = "V|auto|none"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """A float, "auto" or None."""
+        if value in ("auto", "none", None):
+            return "auto" if value == "auto" else None
+        try:
+            return float(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither a number nor auto nor none", param, ctx)
+
+
+fill_value_option = click.option(
+    "--fill-value",
+    type=FillValue(),
+    default="auto",
+    show_default=True,
+    help="Value that marks missing elements; auto finds one apart from all others.",
+)
 step_option = click.option(
     "--step", type=float, default=1.0, show_default=True, help="Scale of the quantiser."
 )

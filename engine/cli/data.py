@@ -9,6 +9,7 @@ import click
 
 from engine.cli.commands import (
     device_option,
+    fill_value_option,
     json_option,
     key_option,
     overwrite_option,
@@ -25,21 +26,6 @@ if TYPE_CHECKING:
     from engine.jobs.compress import CompressionReport
 
 
-class FillValue(click.ParamType[Any]):
-    """A number, `auto` or `none`."""
-
-    name = "V|auto|none"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
-        """A float, "auto" or None."""
-        if value in ("auto", "none", None):
-            return "auto" if value == "auto" else None
-        try:
-            return float(value)
-        except ValueError:
-            self.fail(f"{value!r} is neither a number nor auto nor none", param, ctx)
-
-
 @click.command("compress")
 @click.argument("data")
 @click.argument("store", type=click.Path(path_type=Path))
@@ -54,10 +40,7 @@ class FillValue(click.ParamType[Any]):
     "--nonfinite", type=click.Choice(["error", "keep"]),
     help="Refuse NaN and Inf, or keep them bit for bit; kept by default under a guarantee.",
 )  # fmt: skip
-@click.option(
-    "--fill-value", type=FillValue(), default="auto", show_default=True,
-    help="Value that marks missing elements, kept bit for bit; none looks for none.",
-)  # fmt: skip
+@fill_value_option
 @click.option(
     "--keep-latents/--no-latents", default=True, show_default=True,
     help="Whether latents are stored also where the guarantee is cheaper without a network.",

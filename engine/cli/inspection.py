@@ -108,7 +108,13 @@ def repair_command(store: Path, *, as_json: bool, **options: Any) -> None:
 
 def codec_facts(codec: Codec) -> dict[str, Any]:
     """What a person wants to know of a codec; JSON-able."""
+    from engine.codec.certificate import read_certificate, uncertified_reason
+
     manifest = codec.manifest
+    certificate = read_certificate(codec.files)
+    drift: dict[str, Any] = {"uncertified": uncertified_reason(manifest)}
+    if certificate is not None:
+        drift = {name: getattr(certificate, name) for name in ("deviation", "tolerance")}
     return {
         "kind": "codec",
         "digest": codec.digest,
@@ -118,6 +124,7 @@ def codec_facts(codec: Codec) -> dict[str, Any]:
         "latent_shape": codec.latent_shape,
         "latent_dtype": manifest.latent.dtype.name,
         "bytes_per_sample": manifest.latent.size_bytes,
+        "drift": drift,
         "files": {entry.name: entry.size_bytes for entry in manifest.files},
         "calibration": dict(manifest.calibration),
         "training": dict(manifest.training),
@@ -126,7 +133,11 @@ def codec_facts(codec: Codec) -> dict[str, Any]:
 
 def store_facts(store: Store) -> dict[str, Any]:
     """What a person wants to know of a store; JSON-able."""
-    summary, attributes = store.summary, store.contents.attributes
+    from engine.reading.certification import store_certificate
+    from engine.store.plan import QUANTISED, RESIDUALS, VERBATIM
+
+    summary, contents = store.summary, store.contents
+    certificate = store_certificate(contents)
     return {
         "kind": "store",
         "store_id": store.contents.head.store_id,
@@ -137,7 +148,17 @@ def store_facts(store: Store) -> dict[str, Any]:
         "ratio": summary.ratio,
         "latent_bytes": summary.latent_bytes,
         "codec_bytes": summary.codec_bytes,
-        "guarantee": attributes["guarantee"]["kind"],
+        "guarantee": summary.guarantee,
+        "shards": {mode: count for mode, count in summary.modes.items() if count},
+        "exceptions": summary.exceptions,
+        "patches": summary.patches,
+        "accepted_drift": None if certificate is None else certificate.accepted,
+        "coded": {
+            name: str(array.coded)
+            for name, array in contents.arrays.items()
+            if name in (RESIDUALS, QUANTISED, VERBATIM) and contents.stored_bytes(name)
+        },
+        "portable": contents.head.portable,
         "psnr_db": summary.psnr_db,
         "worst_psnr_db": summary.worst_psnr_db,
         "max_abs_error": summary.max_abs_error,

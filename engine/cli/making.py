@@ -9,6 +9,7 @@ import click
 
 from engine.cli.commands import (
     device_option,
+    fill_value_option,
     json_option,
     key_option,
     overwrite_option,
@@ -30,6 +31,11 @@ bits_option = click.option(
     default="8",
     show_default=True,
     help="Bits per latent.",
+)
+fill_gaps_option = click.option(
+    "--fill-gaps",
+    is_flag=True,
+    help="Take data with NaN, Inf and fill values, replaced by the mean of their sample.",
 )
 channels_option = click.option(
     "--channels",
@@ -58,6 +64,8 @@ channels_option = click.option(
     "--arch-option", "arch_options", multiple=True, metavar="NAME=NUMBER",
     help="A further option of the architecture, such as noise=0.3.",
 )  # fmt: skip
+@fill_gaps_option
+@fill_value_option
 @bits_option
 @channels_option
 @key_option
@@ -104,6 +112,8 @@ def train_command(
     "--input-range", type=float, nargs=2, metavar="LOW HIGH",
     help="What the networks expect the data's range mapped onto, such as 0 1 or -1 1.",
 )  # fmt: skip
+@fill_gaps_option
+@fill_value_option
 @bits_option
 @key_option
 @device_option

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import hashlib
 import os
@@ -9,19 +10,20 @@ import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from engine.codec.graph_safety import GraphMemory, check_decoder, check_encoder
 from engine.codec.manifest import MAX_MANIFEST_BYTES, FileEntry, Manifest
 from engine.errors import CorruptCodec, IncompatibleStore, InvalidInput, StorageError
 from engine.limits import DEFAULT_MEMORY_LIMIT
 from engine.staging import staged
 
+if TYPE_CHECKING:
+    from engine.codec.graph_safety import GraphMemory
+
 MANIFEST = "manifest.json"
 ENCODER = "encoder"
 DECODER = "decoder"
 CERTIFICATE = "certificate"
-
-_GRAPH_CHECKS = {ENCODER: check_encoder, DECODER: check_decoder}
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class CodecFiles:
         Raises:
             CorruptCodec: there is no such file here, or it is a graph that could do harm.
         """
-        if role in _GRAPH_CHECKS:
+        if role in (ENCODER, DECODER):
             self.memory(role)
         return self._content(role)
 
@@ -65,9 +67,11 @@ class CodecFiles:
             CorruptCodec: there is no such graph here, or it could do harm.
         """
         if role not in self._memory:
-            content = self._content(role)
+            from engine.codec.graph_safety import check_decoder, check_encoder
+
+            check = check_encoder if role == ENCODER else check_decoder
             try:
-                checked = _GRAPH_CHECKS[role](content, self.manifest, self.max_memory_bytes)
+                checked = check(self._content(role), self.manifest, self.max_memory_bytes)
             except CorruptCodec as error:
                 raise CorruptCodec(f"{self.manifest.file(role).name}: {error}") from None
             self._memory[role] = checked
@@ -202,9 +206,11 @@ def _read_file(folder: Path, name: str, largest_bytes: int) -> bytes:
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
         descriptor = os.open(found, flags)  # a pipe without a writer doesn't block
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            raise
         raise CorruptCodec(f"{name} is missing; copy the codec again") from None
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise CorruptCodec(f"{name} is not a file; copy the codec again")
@@ -213,4 +219,7 @@ def _read_file(folder: Path, name: str, largest_bytes: int) -> bytes:
                 f"{name} is damaged: expected at most {largest_bytes} bytes, "
                 f"found {status.st_size} bytes; copy the codec again"
             )
-        return file.read(status.st_size)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read(status.st_size)
+    finally:
+        os.close(descriptor)

@@ -101,11 +101,12 @@ def check_tensor(tensor: TensorProto) -> None:
     if len(tensor.dims) > MAX_AXES or not all(0 <= size <= LARGEST_AXIS for size in tensor.dims):
         raise CorruptCodec(f"{what} has a shape that no array has: {_text(tensor.dims)}")
     elements = math.prod(tensor.dims)
-    held = {field: len(getattr(tensor, field)) for field in _PACKED_FIELDS}
-    packed = held.pop(_TENSOR_FIELDS.get(tensor.data_type, "int32_data"))
-    raw = len(tensor.raw_data) / ITEM_BYTES[tensor.data_type]
-    if sorted((packed, raw)) != [0, elements] or any(held.values()):
-        raise CorruptCodec(f"{what} of shape {_text(tensor.dims)} holds {packed or raw:g} elements")
+    held: dict[str, float] = {field: len(getattr(tensor, field)) for field in _PACKED_FIELDS}
+    found = held.pop(_TENSOR_FIELDS.get(tensor.data_type, "int32_data"))
+    if tensor.HasField("raw_data"):
+        held["packed"], found = found, len(tensor.raw_data) / ITEM_BYTES[tensor.data_type]
+    if found != elements or any(held.values()):
+        raise CorruptCodec(f"{what} of shape {_text(tensor.dims)} holds {found:g} elements")
 
 
 def _check_parts(model: ModelProto) -> None:
@@ -178,6 +179,10 @@ def _check_field_count(content: bytes) -> None:
                 raise CorruptCodec(f"it has more than {MAX_FIELDS} fields")
         if at != stop:
             raise CorruptCodec("it is not an ONNX model")
+
+
+def _varints(field: Any) -> tuple[int, ...]:
+    return (field.TYPE_INT32, field.TYPE_INT64, field.TYPE_UINT64)
 
 
 def _varint(content: bytes, at: int) -> tuple[int, int]:

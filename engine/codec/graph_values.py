@@ -37,7 +37,7 @@ _SIZE_OPERANDS = {
     "Tile": (1,),
     "TopK": (1,),
 }
-_LIKE_FIRST = ("GroupNormalization", "MeanVarianceNormalization")
+_LIKE_FIRST = ("GroupNormalization",)  # ONNX has no rule for it
 
 
 @dataclass(frozen=True)

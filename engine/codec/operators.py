@@ -82,7 +82,6 @@ ALLOWED_OPERATORS = frozenset(
         "Max",
         "MaxPool",
         "Mean",
-        "MeanVarianceNormalization",
         "Min",
         "Mish",
         "Mod",

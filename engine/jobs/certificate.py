@@ -12,9 +12,13 @@ from engine.runtime.codec import Codec
 def certificate_at(codec: Codec, step: float) -> Certificate | None:
     """The codec's certificate, or one made of its probes for another `step`; None if there is none.
 
+    A copy of the codec without its decoder decodes nothing, and needs none.
+
     Raises:
         CorruptCodec: the codec's own is damaged.
     """
+    if all(codec.manifest_role(name) != DECODER for name in codec.files.contents):
+        return None
     certificate = read_certificate(codec.files)
     if certificate is None or certificate.step == float(np.float32(step)):
         return certificate

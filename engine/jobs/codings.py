@@ -1,10 +1,10 @@
-"""How the arrays that keep a guarantee are coded: what is smallest on spread chunks."""
+"""What a store with a guarantee is made of, measured on a few chunks spread over the data."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from numpy.typing import NDArray
@@ -13,32 +13,59 @@ from engine.jobs.choose_coding import choose_coding
 from engine.jobs.guaranteed_shards import GuaranteedShards
 from engine.jobs.shard_facts import SourceFacts
 from engine.jobs.shard_task import Batches
-from engine.jobs.ways import ways
+from engine.jobs.ways import Way, ways
 from engine.sources import spread_rows
 from engine.store.coding import ZSTD, Coded, Coding
 from engine.store.plan import PATCHED, PATCHES, QUANTISED, RESIDUALS, VERBATIM, StorePlan
+from engine.store.shard import encode_chunk
 
-_CHUNKS = 8
+_CHUNKS = 4
 # Patches are mostly zeros, with whole samples or the same elements of all samples in between.
 _SPARSE = Coded(coding=Coding(ZSTD, 3, samples_last=False))
 
 
 def choose_codings(
-    plan: StorePlan,
-    shards: GuaranteedShards,
-    batches: Callable[[int, int], Batches],
+    plan: StorePlan, shards: GuaranteedShards, batches: Callable[[int, int], Batches]
 ) -> StorePlan:
-    """The plan with the coding measured for each array that holds residuals or samples."""
-    chunks: dict[str, list[NDArray[Any]]] = defaultdict(list)
-    size = plan.grid.chunk_samples
-    for chunk in spread_rows(max(1, plan.grid.samples // size), _CHUNKS):
+    """The plan with the codings that are smallest, and with the network only if it pays for itself.
+
+    `batches` yields the samples [start, stop).
+    """
+    size, samples = plan.grid.chunk_samples, plan.grid.samples
+    tried: list[list[Way]] = []
+    measured = 0
+    for chunk in spread_rows(max(1, samples // size), _CHUNKS):
         start = int(chunk) * size
-        count = min(size, plan.grid.samples - start)
+        count = min(size, samples - start)
         shard = shards.run(batches(start, start + count), count, SourceFacts())
-        tried: set[str] = set()
-        for way in ways(shard, shards.rules, keep_latents=False):
-            for name in {RESIDUALS, QUANTISED, VERBATIM} & way.rows.keys() - tried:
+        tried.append(list(ways(shard, shards.rules, keep_latents=False)))
+        measured += count
+    chunks = _rows_by_array(tried)
+    coded = {name: choose_coding(rows, portable=plan.portable) for name, rows in chunks.items()}
+    plan = dataclasses.replace(plan, coded=coded | {PATCHED: _SPARSE, PATCHES: _SPARSE})
+    saved_bytes = sum(_saved_bytes(plan, found) for found in tried) * samples / measured
+    pays = saved_bytes > plan.network_bytes or not plan.may_do_without_network
+    return plan if pays else plan.without_network()
+
+
+def _rows_by_array(tried: Iterable[Iterable[Way]]) -> dict[str, list[NDArray[Any]]]:
+    """Of each chunk, the first rows that any way has for an array."""
+    chunks: dict[str, list[NDArray[Any]]] = defaultdict(list)
+    for found in tried:
+        seen: set[str] = set()
+        for way in found:
+            for name in {RESIDUALS, QUANTISED, VERBATIM} & way.rows.keys() - seen:
                 chunks[name].append(way.rows[name])
-                tried.add(name)
-    chosen = {name: choose_coding(found, portable=plan.portable) for name, found in chunks.items()}
-    return dataclasses.replace(plan, coded=chosen | {PATCHED: _SPARSE, PATCHES: _SPARSE})
+                seen.add(name)
+    return chunks
+
+
+def _saved_bytes(plan: StorePlan, tried: Iterable[Way]) -> int:
+    """How much smaller than all others the ways with the network keep a chunk."""
+    sizes: dict[bool, list[int]] = {True: [], False: []}
+    for way in tried:
+        size = sum(len(encode_chunk(rows, plan.array(n).coded)) for n, rows in way.rows.items())
+        sizes[way.mode.needs_network].append(size)
+    if not sizes[True] or not sizes[False]:
+        return 0
+    return max(0, min(sizes[False]) - min(sizes[True]))

@@ -111,6 +111,8 @@ class CompressionJob:
 
     def _guaranteed(self, plan: StorePlan) -> GuaranteedShards:
         single = self.codec.on(self.codec.device, threads=1)
+        if not plan.uses_network:
+            return GuaranteedShards(plan, single, self.rules.without_network(), self.survey)
         if self._certificate is not None:
             certify(single, self._certificate, str(self.store))
         return GuaranteedShards(plan, single, self.rules, self.survey)
@@ -179,12 +181,19 @@ class CompressionJob:
         with lease(self.store.folder):
             begun = _is_begun(self.store)
             resumed = begun and not overwrite
+            writer: StoreWriter | None = None
             try:
                 coded = self.coded(plan, _begun_contents(self.store) if resumed else None)
-                open_writer = StoreWriter.resume if resumed else StoreWriter.create
-                yield open_writer(self.store, coded)
+                writer = (StoreWriter.resume if resumed else StoreWriter.create)(self.store, coded)
+                yield writer
             except EngineError as error:
-                if isinstance(error, InvalidInput) or not (begun or any_commit(self.store)):
+                if writer is None:  # what was there before is whole, or as good as new
+                    worthless = not begun
+                else:
+                    worthless = isinstance(error, InvalidInput) or not (
+                        begun or writer.is_sealed or any_commit(self.store)
+                    )
+                if worthless:
                     discard(self.store)
                 raise
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import GuaranteeViolated
+from engine.jobs.gaps import fill_gaps
 from engine.jobs.rules import Rules
 from engine.jobs.shard_facts import SourceFacts, error_fields, quality_codes
 from engine.jobs.shard_task import Batches, MadeShard
@@ -73,22 +74,10 @@ class GuaranteedShards:
             source.add(batch)
             gathered[rows] = batch
             if latents is not None:
-                latents[rows] = self.codec.encode(self._filled(batch), self.plan.step)
+                latents[rows] = self.codec.encode(fill_gaps(batch, self.survey), self.plan.step)
                 if decoded is not None:
                     decoded[rows] = self.codec.reconstruct(latents[rows], self.plan.step)
         return ShardSamples(gathered, self.survey.verbatim(gathered), latents, decoded)
-
-    def _filled(self, batch: NDArray[Any]) -> NDArray[Any]:
-        """The batch with the mean of each sample in place of what no network understands."""
-        mask = self.survey.verbatim(batch)
-        if mask is None or not mask.any():
-            return batch
-        axes = tuple(range(1, batch.ndim))
-        with np.errstate(over="ignore"):
-            means = np.where(mask, 0, batch).mean(axis=axes, keepdims=True, dtype=np.float64)
-            means *= mask[0].size / np.maximum(1, (~mask).sum(axis=axes, keepdims=True))
-        means = np.clip(np.nan_to_num(means), self.survey.low, self.survey.high)
-        return np.where(mask, means.astype(batch.dtype), batch)
 
     def _made(self, way: Way, latents: Mapping[str, ShardObject]) -> dict[str, ShardObject]:
         rest = {name: rows for name, rows in way.rows.items() if name != LATENTS}

@@ -12,6 +12,8 @@ from engine.codec.graph import input_shape, parse_network
 from engine.codec.manifest import Bits
 from engine.codec.sample_format import Channels, SampleFormat, network_view
 from engine.errors import InvalidInput
+from engine.jobs.gaps import without_gaps
+from engine.jobs.promise import FillValue
 from engine.runtime.calibration import calibration_rows, value_range
 from engine.runtime.codec import Codec
 from engine.runtime.device import resolve_device
@@ -29,6 +31,8 @@ def pack(
     bits: Bits = 8,
     input_range: tuple[float, float] | None = None,
     channels: Channels | Literal["auto"] = "auto",
+    fill_gaps: bool = False,
+    fill_value: FillValue = "auto",
     overwrite: bool = False,
     device: str = "auto",
 ) -> Codec:
@@ -46,6 +50,9 @@ def pack(
         input_range: what the networks expect the data's range to be mapped onto, such as
             `(0, 1)` or `(-1, 1)`; without it they see the values as they are.
         channels: where samples keep their channels, for torch modules (they get channels first).
+        fill_gaps: calibrate on data with NaN, infinity and fill values, each replaced by the mean
+            of its sample.
+        fill_value: with `fill_gaps`, values that mark missing elements; `auto` as in `compress`.
         overwrite: replace a codec that is there.
         device: where the returned codec runs: `auto`, `cpu` or `cuda`.
 
@@ -56,7 +63,8 @@ def pack(
     check_options(bits=bits, input_range=input_range)
     check_codec_target(path, overwrite=overwrite)
     resolve_device(device)
-    with open_source(calibrate, key=key) as source:
+    with open_source(calibrate, key=key) as opened:
+        source = without_gaps(opened, fill_value) if fill_gaps else opened
         if isinstance(encoder, str | os.PathLike):
             networks = (_read(encoder), _read(decoder))
             declared = input_shape(parse_network(networks[0], str(encoder)))

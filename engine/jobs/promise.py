@@ -33,10 +33,10 @@ def promise(
     """
     kind = _kind(max_error, lossless, min_psnr)
     share, absolute = _parse_max_error(max_error)
-    kept = nonfinite or ("error" if kind == "none" else "keep")
+    kept = nonfinite or ("keep" if kind != "none" and source.dtype.kind == "f" else "error")
     if kept not in ("error", "keep"):
         raise InvalidInput(f"nonfinite must be error or keep, got {nonfinite!r}")
-    looked_for = _fill_values(fill_value)
+    looked_for = parse_fill_value(fill_value, source.dtype)
     found = None
     if _needs_range(source, kind, share) or (looked_for is None and _may_have_gaps(source, kind)):
         found = survey(source, looked_for)
@@ -113,7 +113,7 @@ def _parse_max_error(max_error: float | str | None) -> tuple[float | None, float
     return (value / 100, None) if text.endswith("%") else (None, value)
 
 
-def _fill_values(fill_value: Any) -> tuple[float, ...] | None:
+def parse_fill_value(fill_value: Any, dtype: np.dtype[Any]) -> tuple[float, ...] | None:
     """Values to keep bit for bit; None where they are to be looked for."""
     if isinstance(fill_value, str) and fill_value == "auto":
         return None
@@ -123,4 +123,10 @@ def _fill_values(fill_value: Any) -> tuple[float, ...] | None:
     if values.dtype.kind not in "iuf" or values.ndim != 1:
         raise InvalidInput(f"fill_value must be auto or a number, got {fill_value!r}")
     # NaN marks gaps in many files, and is kept anyway.
-    return tuple(float(value) for value in values if math.isfinite(value))
+    marks = tuple(value.item() for value in values if math.isfinite(value))
+    with np.errstate(over="ignore", invalid="ignore"):
+        held = values[np.isfinite(values)].astype(dtype)
+    for mark, value in zip(marks, held, strict=True):
+        if not (np.isfinite(value) and (dtype.kind == "f" or value.item() == mark)):
+            raise InvalidInput(f"no sample of {dtype} can be the fill_value {mark}")
+    return tuple(value.item() for value in held)

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from engine.errors import CorruptStore, EngineError, InvalidInput
+from engine.errors import CorruptCodec, CorruptStore, InvalidInput
 from engine.guarantee import Guarantee
 from engine.jobs.compression_job import CompressionJob
 from engine.jobs.fingerprint import identify
 from engine.jobs.fit import check_fit
 from engine.jobs.promise import survey_under
-from engine.jobs.shard_task import encode_sidecars
+from engine.jobs.shard_task import MadeShard
 from engine.jobs.sidecars import LostSidecar, Sidecar, open_sidecars
 from engine.runtime.codec import Codec
 from engine.sources import Source, open_source
+from engine.store.arrays import METADATA
 from engine.store.contents import StoreContents
-from engine.store.inspection import inspect
+from engine.store.inspection import head_as_written, inspect
 from engine.store.lease import lease
-from engine.store.plan import PART, SIDECARS, SidecarFormat
+from engine.store.plan import LEDGER, PART, SIDECARS, SidecarFormat
+from engine.store.shard import CRC_BYTES, ShardObject, split_shard
 from engine.store.writer import StoreWriter, expected_objects
 
 
@@ -75,133 +75,171 @@ def repair(
         damaged = set(inspect(contents).problems)
         if not damaged:
             return RepairReport((), (), (), identical=True)
-        running = _codec(contents, codec, device)
-        carried = _sidecars(contents, sidecars, len(source))
-        job = _job(contents, source, running, carried)
-        return _Repair(contents, job, damaged).run(progress)
+        try:
+            running = _codec(contents, codec, device)
+            job = _job(contents, source, running, _sidecars(contents, sidecars, len(source)))
+            return _Repair(contents, job, damaged).run(progress)
+        except CorruptCodec as error:
+            raise InvalidInput(
+                f"{contents.objects}: can't be repaired without the codec ({error}); pass it "
+                f"(--codec)"
+            ) from None
 
 
 class _Repair:
-    """One repair of one store."""
+    """One repair of one store: first what the head vouches for, then what the ledger does."""
 
     def __init__(self, contents: StoreContents, job: CompressionJob, damaged: set[str]) -> None:
         self._contents, self._job, self._damaged = contents, job, damaged
+        self._objects = contents.objects
         self._plan = job.coded(job.plan(), contents)
-        self._writer = StoreWriter(contents.objects, self._plan, contents.head)
         self._compress = job.compressor(self._plan)
-        self._hit = self._hit_shards()
-        with contextlib.suppress(EngineError):
-            self._records: NDArray[Any] | None = None
-            self._records = contents.ledger
 
     def run(self, progress: Callable[[int, int], None] | None) -> RepairReport:
         """Put what comes out as it was; commit anew the shards that don't."""
-        shards = self._hit
-        if self._records is None:  # every record has to be made again
-            shards = list(range(self._plan.grid.shard_count))
-        made = {}
-        for done, shard in enumerate(shards, 1):
-            made[shard] = self._remake(shard)
+        listed = self._put_listed()
+        if listed:  # without them, not all that is wrong with the shards could be seen
+            self._contents = StoreContents(self._objects.folder)
+            self._damaged = set(inspect(self._contents).problems)
+        expected = self._contents.expected_shard_objects()
+        hit = self._hit_shards(expected)
+        changed = []
+        for done, shard in enumerate(hit, 1):
+            if not self._remake(shard, expected):
+                changed.append(shard)
             if progress is not None:
-                progress(done, len(shards))
-        changed = [] if self._records is None else self._changed(made)
-        removed = self._put_listed(b"".join(made.values()) if self._records is None else None)
-        for key in removed:
-            self._contents.objects.remove(key)
+                progress(done, len(hit))
+        surplus = self._damaged - expected.keys()
+        self._objects.remove_files(surplus)
         if changed:
             self._commit_anew(changed)
-        repaired = tuple(sorted(self._damaged - set(removed)))
-        return RepairReport(repaired, tuple(removed), tuple(self._hit), identical=not changed)
+        repaired = listed | (self._damaged & expected.keys())
+        return RepairReport(
+            tuple(sorted(repaired)), tuple(sorted(surplus)), tuple(hit), identical=not changed
+        )
 
-    def _hit_shards(self) -> list[int]:
-        """Shards with a damaged object."""
-        prefixes = [f"{PART}/{array.name}/c/" for array in self._plan.arrays]
-        found = {
-            key.removeprefix(prefix).split("/")[0]
-            for key in self._damaged
-            for prefix in prefixes
-            if key.startswith(prefix)
-        }
-        shards = {int(shard) for shard in found if shard.isdigit()}
-        return sorted(shard for shard in shards if shard < self._plan.grid.shard_count)
+    def _put_listed(self) -> set[str]:
+        """Put the damaged objects that the head lists, and what surrounds the head itself.
 
-    def _remake(self, shard: int) -> bytes:
-        """Make a shard again; its damaged objects are put if they come out as they were."""
+        Raises:
+            CorruptStore: one doesn't come out as it was; nothing was put.
+        """
+        listed = self._contents.head.objects
+        damaged = self._damaged & listed.keys()
+        remade = expected_objects(self._plan, self._ledger(damaged)) if damaged else {}
+        for key in sorted(damaged):
+            content = remade.get(key, b"")
+            if _entry(content) != listed[key]:
+                raise CorruptStore(
+                    f"{self._objects}: {key} can't be made again as it was; pass the codec "
+                    f"(--codec), or compress the data again with --overwrite"
+                )
+        for key in sorted(damaged):
+            self._objects.put(key, remade[key])
+        if METADATA not in self._damaged:
+            return damaged
+        self._objects.put(METADATA, head_as_written(self._objects))
+        return damaged | {METADATA}
+
+    def _ledger(self, damaged: Iterable[str]) -> bytes:
+        """All records, made again; zeros where none of them is damaged."""
+        writer = StoreWriter(self._objects, self._plan, self._contents.head)
+        if not any(key.startswith(f"{PART}/{LEDGER}/c/") for key in damaged):
+            return bytes(self._plan.grid.shard_count * writer.record_bytes)
+        records = []
+        for shard in range(self._plan.grid.shard_count):
+            made, facts = self._made(shard)
+            records.append(writer.record(shard, made | self._sidecars(shard), facts))
+        return b"".join(records)
+
+    def _made(self, shard: int) -> MadeShard:
         start, stop = self._plan.grid.shard_rows(shard)
-        made, facts = self._compress(self._job.batches(start, stop), stop - start)
+        return self._compress(self._job.batches(start, stop), stop - start)
+
+    def _sidecars(self, shard: int) -> dict[str, ShardObject]:
+        """The objects of the sidecars of a shard: as they lie there, if they are whole."""
+        made = {}
         for name, sidecar in self._job.sidecars.items():
             array = self._plan.array(f"{SIDECARS}/{name}")
             key = f"{PART}/{array.key(shard)}"
-            kept = key not in self._damaged and self._records is not None
-            rows = self._stored(array.name, shard) if kept else sidecar.read(start, stop)
-            made[array.name] = array.encode_shard(rows)
-        record = self._writer.record(shard, made, facts)
-        self._check_source(shard, record)
-        if self._records is None or record == self._records[shard].tobytes():
-            for array in self._plan.arrays:
-                key = f"{PART}/{array.key(shard)}"
-                if key in self._damaged and array.name in made:
-                    self._contents.objects.put(key, made[array.name].content)
-        return record
+            if key in self._damaged:
+                rows = sidecar.read(*self._plan.grid.shard_rows(shard))
+                made[array.name] = array.encode_shard(rows)
+            else:
+                made[array.name] = _as_stored(self._objects.get(key), key)
+        return made
 
-    def _stored(self, name: str, shard: int) -> NDArray[Any]:
-        """The rows of an undamaged sidecar, as they lie in the store."""
-        rows = self._contents.read_chunk(name, shard, 0)
-        return rows[: self._plan.grid.shard_size(shard)]
+    def _hit_shards(self, expected: Container[str]) -> list[int]:
+        """Shards with a damaged object."""
+        return [
+            shard
+            for shard in range(self._plan.grid.shard_count)
+            if any(key in expected for key in self._damaged_of(shard))
+        ]
 
-    def _check_source(self, shard: int, record: bytes) -> None:
+    def _damaged_of(self, shard: int) -> dict[str, str]:
+        """The damaged objects of a shard, and the arrays that they are of."""
+        keys = {f"{PART}/{array.key(shard)}": array.name for array in self._plan.arrays}
+        return {key: name for key, name in keys.items() if key in self._damaged}
+
+    def _remake(self, shard: int, expected: Mapping[str, tuple[int, str]]) -> bool:
+        """Put the damaged objects of a shard, if all of them come out as they were."""
+        damaged = {key: name for key, name in self._damaged_of(shard).items() if key in expected}
+        made, facts = self._made(shard)
+        self._check_source(shard, facts)
+        made |= self._sidecars(shard)
+        for key, name in damaged.items():
+            if name not in made or _entry(made[name].content) != expected[key]:
+                self._check_not_sidecar(name, shard)
+                return False
+        for key, name in damaged.items():
+            self._objects.put(key, made[name].content)
+        return True
+
+    def _check_source(self, shard: int, facts: Mapping[str, Any]) -> None:
         """Refuse data that differ where the fingerprint didn't look."""
-        if self._records is None:
-            return
-        made = np.frombuffer(record, self._records.dtype)[0]
-        if bytes(made["source_xxh3_128"]) != bytes(self._records[shard]["source_xxh3_128"]):
+        recorded = self._contents.record(shard)["source_xxh3_128"]
+        if bytes(facts["source_xxh3_128"]) != bytes(recorded):
             start, stop = self._plan.grid.shard_rows(shard)
             raise InvalidInput(
                 f"{self._job.source.name}: samples {start} to {stop - 1} are not those that "
-                f"{self._contents.objects} was made of"
+                f"{self._objects} was made of"
             )
 
-    def _changed(self, made: Mapping[int, bytes]) -> list[int]:
-        """Shards that come out otherwise than they were."""
-        records = self._contents.ledger
-        return [shard for shard, record in made.items() if record != records[shard].tobytes()]
-
-    def _put_listed(self, ledger: bytes | None) -> list[str]:
-        """Put the damaged objects that the head lists; the names of those that nothing lists.
-
-        Raises:
-            CorruptStore: one doesn't come out as it was.
-        """
-        listed = self._contents.head.objects
-        remade = expected_objects(self._plan, ledger)
-        for key in sorted(self._damaged & listed.keys()):
-            content = remade.get(key, b"")
-            if (len(content), hashlib.sha256(content).hexdigest()) != listed[key]:
-                raise CorruptStore(
-                    f"{self._contents.objects}: {key} can't be made again as it was; "
-                    f"pass the codec (--codec), or compress the data again with --overwrite"
-                )
-            self._contents.objects.put(key, content)
-        shards = {
-            f"{PART}/{array.key(shard)}"
-            for array in self._plan.arrays
-            for shard in range(self._plan.grid.shard_count)
-        }
-        return sorted(self._damaged - listed.keys() - shards)
+    def _check_not_sidecar(self, name: str, shard: int) -> None:
+        """Nothing but its bytes tells whether a sidecar is the right one."""
+        if name.startswith(f"{SIDECARS}/"):
+            start, stop = self._plan.grid.shard_rows(shard)
+            raise InvalidInput(
+                f"{name} of samples {start} to {stop - 1} doesn't come out as it was in "
+                f"{self._objects}; pass the array that the store was made of"
+            )
 
     def _commit_anew(self, changed: list[int]) -> None:
         """Take the store back to being written, and do these shards as a job does them."""
-        records = self._contents.ledger
         kept = {
-            shard: record.tobytes() for shard, record in enumerate(records) if shard not in changed
+            shard: record.tobytes()
+            for shard, record in enumerate(self._contents.ledger)
+            if shard not in changed
         }
-        writer = StoreWriter.reopen(self._contents.objects, self._plan, self._contents.head, kept)
+        writer = StoreWriter.reopen(self._objects, self._plan, self._contents.head, kept)
         for shard in changed:
-            start, stop = self._plan.grid.shard_rows(shard)
-            made, facts = self._compress(self._job.batches(start, stop), stop - start)
-            made |= encode_sidecars(self._plan, self._job.sidecars, start, stop)
-            writer.commit(shard, made, facts)
+            made, facts = self._made(shard)
+            writer.commit(shard, made | self._sidecars(shard), facts)
         writer.seal()
+
+
+def _entry(content: bytes) -> tuple[int, str]:
+    """Size and digest of an object, as the head and the ledger have them."""
+    return len(content), hashlib.sha256(content).hexdigest()
+
+
+def _as_stored(content: bytes, key: str) -> ShardObject:
+    """The object of an array with one chunk a shard, as it was written."""
+    (chunk,) = split_shard(content, 1, key)
+    closing = (int.from_bytes(part[-CRC_BYTES:], "little") for part in (chunk, content))
+    chunk_crc32c, index_crc32c = closing
+    return ShardObject(content, np.array([chunk_crc32c], np.uint32), index_crc32c)
 
 
 def _codec(
@@ -224,12 +262,24 @@ def _sidecars(
 ) -> dict[str, Sidecar | LostSidecar]:
     """The sidecars that were given, and stand-ins for the rest."""
     opened: dict[str, Sidecar | LostSidecar] = dict(open_sidecars(given, samples))
-    for name in contents.head.fingerprint["sidecars"]:
+    wanted = contents.head.fingerprint["sidecars"]
+    for name, sidecar in opened.items():
+        if isinstance(sidecar, Sidecar) and identify(sidecar.source) != wanted.get(name):
+            raise InvalidInput(f"{contents.objects}: was written with another sidecar {name!r}")
+    for name in wanted:
         if name not in opened:
-            array = contents.arrays[f"{SIDECARS}/{name}"]
-            kept = SidecarFormat(array.item_shape, array.dtype, array.attributes)
-            opened[name] = LostSidecar(name, kept)
+            opened[name] = LostSidecar(name, _kept_format(contents, name))
     return opened
+
+
+def _kept_format(contents: StoreContents, name: str) -> SidecarFormat:
+    try:
+        array = contents.arrays[f"{SIDECARS}/{name}"]
+    except CorruptStore as error:
+        raise InvalidInput(
+            f"{error}; to repair that, pass all sidecars, {name!r} too (--with {name}=PATH)"
+        ) from None
+    return SidecarFormat(array.item_shape, array.dtype, array.attributes)
 
 
 def _job(

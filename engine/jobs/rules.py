@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -43,6 +44,10 @@ class Rules:
     base: float
     quantised_dtype: np.dtype[Any] | None
 
+    def without_network(self) -> Rules:
+        """The same for a store that uses no network."""
+        return dataclasses.replace(self, room=None, residual_steps=())
+
 
 def make_rules(
     guarantee: Guarantee, dtype: np.dtype[Any], survey: Survey, room: float | None
@@ -50,7 +55,7 @@ def make_rules(
     """Derive steps and bounds from the promise, the data's range and the room for drift."""
     max_error = round_down(guarantee.element_bound, dtype)
     quantised_steps = _steps(guarantee, dtype, survey, max_error, 0.0)
-    base = _middle(survey, dtype)
+    base = _middle(survey, dtype) if quantised_steps else 0.0
     return Rules(
         guarantee=guarantee,
         dtype=dtype,

@@ -43,7 +43,7 @@ class Survey:
 
     def verbatim(self, samples: NDArray[Any]) -> NDArray[np.bool_] | None:
         """Mask of the elements to keep bit for bit, or None where a survey found none at all."""
-        masks = [samples == samples.dtype.type(value) for value in self.fill_values]
+        masks = [samples == value for value in self.fill_values]
         if self.nonfinite:
             masks.append(~np.isfinite(samples))
         return np.logical_or.reduce(masks) if masks else None
@@ -57,14 +57,14 @@ def survey(source: Source, fill_values: Iterable[float] | None) -> Survey:
         fill_values: values that mark missing elements; None looks for them: an extreme value
             that occurs more than once and lies further from all others than these lie apart.
     """
-    given = () if fill_values is None else tuple(map(float, fill_values))
+    given = () if fill_values is None else tuple(fill_values)
     nonfinite = 0
     extremes = _Extremes()
     for _, block in blocks(source):
         values = block[np.isfinite(block)] if block.dtype.kind == "f" else block.ravel()
         nonfinite += block.size - values.size
         for value in given:
-            values = values[values != source.dtype.type(value)]
+            values = values[values != value]
         extremes.add(values)
     # Of one-byte samples every value is ordinary: 0 and 255 are black and white.
     found = extremes.isolated() if fill_values is None and source.dtype.itemsize > 1 else ()
@@ -90,7 +90,9 @@ class _Extremes:
                     break
                 extreme = pick(rest)
                 others = rest[beyond(rest, extreme)]
-                kept[float(extreme)] = kept.get(float(extreme), 0) + rest.size - others.size
+                # Of integers an int: beyond 2**53 a float is another value.
+                value = extreme.item()
+                kept[value] = kept.get(value, 0) + rest.size - others.size
                 rest = others
         self._lowest = dict(sorted(self._lowest.items())[:2])
         self._highest = dict(sorted(self._highest.items())[-2:])
@@ -104,10 +106,14 @@ class _Extremes:
         span = high - low
         if not span > 0:
             return ()
-        apart = [(lowest, low - lowest, low_count), (highest, highest - high, high_count)]
-        return tuple(value for value, gap, count in apart if gap > span and count > 1)
+        below = low_count > 1 and low - lowest > span
+        above = high_count > 1 and highest - high > span
+        if not (below and above):  # then the other end is one of the ordinary values
+            below = below and low - lowest > highest - low
+            above = above and highest - high > high - lowest
+        return tuple(value for value, found in ((lowest, below), (highest, above)) if found)
 
     def without(self, found: tuple[float, ...]) -> tuple[float, float]:
         lows = [value for value in self._lowest if value not in found]
         highs = [value for value in self._highest if value not in found]
-        return min(lows, default=0.0), max(highs, default=0.0)
+        return float(min(lows, default=0)), float(max(highs, default=0))

@@ -15,7 +15,9 @@ from engine.codec.files import CodecFiles, check_codec_target
 from engine.codec.manifest import Bits
 from engine.codec.sample_format import Channels, SampleFormat, network_view
 from engine.errors import GuaranteeViolated
+from engine.jobs.gaps import without_gaps
 from engine.jobs.pack import check_options, sample_format, save_codec
+from engine.jobs.promise import FillValue
 from engine.runtime.calibration import calibration_rows, value_range
 from engine.runtime.codec import Codec
 from engine.runtime.packing import pack_networks
@@ -47,6 +49,8 @@ def train(
     seed: int = 0,
     channels: Channels | Literal["auto"] = "auto",
     arch_options: Mapping[str, float] | None = None,
+    fill_gaps: bool = False,
+    fill_value: FillValue = "auto",
     overwrite: bool = False,
     device: str = "auto",
     progress: Callable[[Progress], None] | None = None,
@@ -70,6 +74,9 @@ def train(
         seed: of initial weights, order and noise.
         channels: where samples keep their channels.
         arch_options: further options of the architecture, such as `{"noise": 0.3}`.
+        fill_gaps: train on data with NaN, infinity and fill values, each replaced by the mean of
+            its sample; `compress` keeps them bit for bit under a guarantee.
+        fill_value: with `fill_gaps`, values that mark missing elements; `auto` as in `compress`.
         overwrite: replace a codec that is there.
         device: where to train and where the returned codec runs.
         progress: called about 100 times per epoch and at its end.
@@ -84,7 +91,8 @@ def train(
     from engine.training import export_pair, fit, save_learning_curve
 
     state = _state_folder(Path(path))
-    with open_source(data, key=key) as source:
+    with open_source(data, key=key) as opened:
+        source = without_gaps(opened, fill_value) if fill_gaps else opened
         sample = sample_format(
             source, _view(source, arch, channels), value_range(source), (0.0, 1.0)
         )

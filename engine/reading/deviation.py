@@ -31,7 +31,7 @@ def violations(
     elements = samples.size // len(samples)
     broken = ~(errors[0] <= guarantee.element_bound) & (guarantee.kind == "max-error")
     if guarantee.min_psnr is not None and guarantee.peak is not None:
-        allowed = guarantee.peak**2 * 10 ** (-guarantee.min_psnr / 10)
+        allowed = guarantee.peak * guarantee.peak * 10 ** (-guarantee.min_psnr / 10)
         broken |= ~(errors[1] / elements <= allowed)
     differing = ~_same(decoded, samples)
     if guarantee.kind != "lossless":
@@ -44,7 +44,7 @@ def _kept(samples: NDArray[Any], guarantee: Guarantee) -> NDArray[np.bool_]:
     """Elements that were promised bit for bit."""
     kept: NDArray[np.bool_] = ~np.isfinite(samples)
     for value in guarantee.fill_values:
-        kept |= samples == samples.dtype.type(value)
+        kept |= samples == value
     return kept
 
 

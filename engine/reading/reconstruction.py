@@ -107,5 +107,4 @@ class Reconstruction:
         return chunk[piece.offsets]
 
     def _read(self, name: str, piece: _Piece) -> NDArray[Any]:
-        rows: NDArray[Any] = self._contents.read_chunk(name, piece.shard, piece.chunk)
-        return rows[piece.offsets]
+        return self._contents.read_rows(name, piece.shard, piece.chunk, piece.offsets)

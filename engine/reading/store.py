@@ -202,7 +202,7 @@ class Store:
         array = self.contents.arrays[LATENTS]
         latents = np.empty((len(rows), *array.item_shape), array.dtype)
         for shard, chunk, offsets, positions in array.grid.group_by_chunk(rows):
-            latents[positions] = self.contents.read_chunk(LATENTS, shard, chunk)[offsets]
+            latents[positions] = self.contents.read_rows(LATENTS, shard, chunk, offsets)
         return latents
 
     @property

@@ -208,7 +208,8 @@ def check_finite(samples: NDArray[Any], first_row: int = 0) -> None:
     index = tuple(int(i) for i in np.argwhere(~np.isfinite(samples))[0])
     raise InvalidInput(
         f"sample {first_row + index[0]} holds {samples[index]} at index "
-        f"{(first_row + index[0], *index[1:])}; replace or mask such values first"
+        f"{(first_row + index[0], *index[1:])}; compress keeps such values with nonfinite='keep' "
+        f"(--nonfinite keep) or a guarantee, train replaces them with fill_gaps (--fill-gaps)"
     )
 
 

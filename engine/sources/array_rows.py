@@ -55,7 +55,10 @@ def open_array(data: object, accept: Dtypes) -> Source:
         check_dtype(mapped.name, mapped.dtype, accept)
         return mapped
     if isinstance(data, np.ma.MaskedArray):
-        raise InvalidInput(f"{name}: expected plain values, found a mask; use .filled(value)")
+        raise InvalidInput(
+            f"{name}: expected plain values, found a mask; pass "
+            f".filled(value), with fill_value=value where a guarantee is to keep it bit for bit"
+        )
     if hasattr(data, "shape"):
         return ArrayRows(name, cast(SlicedArray, data), accept)
     if hasattr(data, "keys"):

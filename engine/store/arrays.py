@@ -70,7 +70,7 @@ class ShardedArray:
 
         item = self._stored_item
         axes = [f"{self.name}_{axis}" for axis in range(1, len(item) + 1)]
-        content = _array_metadata(
+        document = _array_document(
             shape=(self.grid.samples, *item),
             shards=(self.grid.shard_samples, *item),
             chunks=(self.grid.chunk_samples, *item),
@@ -81,10 +81,9 @@ class ShardedArray:
             dimension_names=("sample", *axes),
             attributes=dict(self.attributes) | self.coded.attributes(self.dtype),
         )
-        document = json.loads(content)
         codecs = self.coded.coding.codecs(len(self.item_shape) + 1, self.dtype)
         document["codecs"][0]["configuration"]["codecs"] = codecs
-        return json.dumps(document, indent=2).encode()
+        return _to_json(document)
 
     @classmethod
     def from_metadata(cls, name: str, document: Mapping[str, Any]) -> ShardedArray:
@@ -121,7 +120,7 @@ def bytes_metadata(size_bytes: int, chunk_bytes: int, *, compressed: bool) -> by
     """The `zarr.json` of a one-dimensional uint8 array of plain chunks."""
     from zarr.codecs import BytesCodec, Crc32cCodec, ZstdCodec
 
-    return _array_metadata(
+    document = _array_document(
         shape=(size_bytes,),
         chunks=(chunk_bytes,),
         dtype=np.dtype(np.uint8),
@@ -129,12 +128,12 @@ def bytes_metadata(size_bytes: int, chunk_bytes: int, *, compressed: bool) -> by
         compressors=(ZstdCodec(level=LATENT_CODING.level), Crc32cCodec()) if compressed else (),
         fill_value=0,
     )
+    return _to_json(document)
 
 
 def group_metadata(attributes: Mapping[str, Any]) -> bytes:
     """The `zarr.json` of a group."""
-    document = {"zarr_format": 3, "node_type": "group", "attributes": dict(attributes)}
-    return (json.dumps(document, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
+    return _to_json({"zarr_format": 3, "node_type": "group", "attributes": dict(attributes)})
 
 
 def group_paths(names: Sequence[str]) -> list[str]:
@@ -152,10 +151,18 @@ def axis_lengths(values: Any) -> tuple[int, ...]:
     return tuple(values)
 
 
-def _array_metadata(**description: Any) -> bytes:
+def _array_document(**description: Any) -> dict[str, Any]:
+    """The metadata that zarr-python gives such an array."""
     import zarr
     from zarr.storage import MemoryStore
 
     store: dict[str, Any] = {}
     zarr.create_array(MemoryStore(store), **description)
-    return bytes(store[METADATA].to_bytes())
+    document: dict[str, Any] = json.loads(store[METADATA].to_bytes())
+    return document
+
+
+def _to_json(document: Mapping[str, Any]) -> bytes:
+    """On one line: in a small store, metadata are a good part of the bytes."""
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return (text + "\n").encode()

@@ -189,6 +189,11 @@ class Coded:
         """Decode a chunk of `shape`; see `Coding.decode`."""
         return self.prediction.from_differences(self.coding.decode(content, shape, dtype, where))
 
+    def __str__(self) -> str:
+        steps = [str(self.prediction)] if self.prediction else []
+        steps += ["byte planes"] if self.coding.planes else []
+        return ", ".join([*steps, f"{self.coding.coder} {self.coding.level}"])
+
 
 DEFAULT_CODED = Coded()
 

@@ -18,17 +18,18 @@ from engine.errors import (
     IncompatibleStore,
     IncompleteStore,
     InvalidInput,
+    StorageError,
 )
 from engine.guarantee import Guarantee
 from engine.limits import DEFAULT_MEMORY_LIMIT
 from engine.quality import error_levels
-from engine.store.arrays import METADATA, ShardedArray
+from engine.store.arrays import METADATA, ShardedArray, axis_lengths
 from engine.store.head import ATTRIBUTE, VARIABLE, WRITING, Head, Part
 from engine.store.ledger import Mode, parse_record, parse_records, record_dtype
 from engine.store.objects import LocalObjects
 from engine.store.plan import CERTIFICATE, COMMITS, LATENTS, LEDGER, QUALITY
 from engine.store.shard import CRC_BYTES, decode_index, index_size_bytes
-from engine.store.trusted import TrustedObjects, sizes
+from engine.store.trusted import TrustedObjects
 
 if TYPE_CHECKING:
     import zarr
@@ -68,7 +69,7 @@ class StoreContents:
                 f"{path}: the job that writes this store has not ended; run the same `engine "
                 f"compress` again to finish it, or open it with incomplete=True (--incomplete)"
             )
-        if not self.head.objects:
+        if not (self.is_sealed or self.head.objects):
             raise IncompleteStore(f"{path}: nothing was committed yet")
         self._index = functools.lru_cache(_CACHED_INDEXES)(self._read_index)
 
@@ -84,7 +85,7 @@ class StoreContents:
         document = self.trusted.metadata(key)
         with self.trusted.making_sense(key):
             attributes: dict[str, Any] = document["attributes"]
-            samples, *_ = sizes(attributes["array_shape"])
+            samples, *_ = axis_lengths(attributes["array_shape"])
             kind, step = np.dtype(attributes["dtype"]).kind, float(attributes["step"])
             if samples != self.part.samples or kind not in "iuf" or not step > 0:
                 raise ValueError(f"{samples} samples of {attributes['dtype']} at step {step}")
@@ -149,6 +150,10 @@ class StoreContents:
     def has(self, name: str, shard: int) -> bool:
         """Whether an array has an object in a shard."""
         return name in self.arrays and bool(self._recorded("size_bytes", name, shard))
+
+    def stored_bytes(self, name: str) -> int:
+        """Size of an array's objects in all committed shards."""
+        return int(self.ledger[f"size_bytes_{self.part.arrays.index(name)}"].sum())
 
     @functools.cached_property
     def error_levels(self) -> NDArray[np.float64]:
@@ -222,6 +227,21 @@ class StoreContents:
             raise CorruptStore(f"{where} is not the one that the ledger recorded")
         return array.decode_chunk(content, where)
 
+    def read_rows(
+        self, name: str, shard: int, chunk: int, offsets: NDArray[np.int64]
+    ) -> NDArray[Any]:
+        """Some rows `(n, ...)` of a chunk; see `read_chunk`.
+
+        Raises:
+            CorruptStore: also for latents that no encoder writes.
+        """
+        rows: NDArray[Any] = self.read_chunk(name, shard, chunk)[offsets]
+        if name == LATENTS and rows.size and rows.min() == np.iinfo(rows.dtype).min:
+            raise CorruptStore(
+                f"{self.objects}: chunk {chunk} of shard {shard} holds latents out of range"
+            )
+        return rows
+
     def expected_shard_objects(self) -> dict[str, tuple[int, str]]:
         """Size in bytes and sha256, as the ledger has them, of every shard object."""
         return {
@@ -279,11 +299,17 @@ class StoreContents:
 
 
 def is_store(path: str | os.PathLike[str]) -> bool:
-    """Whether a latent store, complete or not, lies at `path`."""
+    """Whether a latent store, complete or not, lies at `path`.
+
+    Raises:
+        StorageError: the file system refused to look.
+    """
     try:
         document = json.loads(Path(path, METADATA).read_bytes())
-    except (OSError, ValueError, RecursionError):
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError, RecursionError):
         return False
+    except OSError as error:
+        raise StorageError(f"{path}: can't be read: {error.strerror}") from None
     attributes = document.get("attributes") if isinstance(document, dict) else None
     return isinstance(attributes, dict) and ATTRIBUTE in attributes
 

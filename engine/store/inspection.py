@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from engine.errors import EngineError
-from engine.store.arrays import METADATA
+from engine.store.arrays import METADATA, group_metadata
 from engine.store.contents import StoreContents
+from engine.store.head import ATTRIBUTE
+from engine.store.objects import LocalObjects
 from engine.store.plan import COMMITS
 from engine.store.shard import split_shard
 
@@ -32,7 +35,7 @@ def inspect(
         contents: the store.
         progress: called with objects done and objects in all.
     """
-    problems: dict[str, str] = {}
+    problems = _head_problems(contents)
     try:
         expected = dict(contents.head.objects) | contents.expected_shard_objects()
         orphans: list[str] = []
@@ -52,6 +55,19 @@ def inspect(
     surplus = sorted(set(contents.objects.keys()) - known)
     problems |= dict.fromkeys(surplus, "surplus (the store doesn't list it)")
     return Inspection(dict(sorted(problems.items())), len(expected) + len(orphans) + 1)
+
+
+def head_as_written(objects: LocalObjects) -> bytes:
+    """The root's metadata as a writer puts them around the head that they hold."""
+    document = json.loads(objects.get(METADATA))
+    return group_metadata({ATTRIBUTE: document["attributes"][ATTRIBUTE]})
+
+
+def _head_problems(contents: StoreContents) -> dict[str, str]:
+    """What surrounds the head in its object, which the head's digest doesn't cover."""
+    if contents.objects.get(METADATA) == head_as_written(contents.objects):
+        return {}
+    return {METADATA: "damaged (the head is whole, the metadata around it are not)"}
 
 
 def _problem(

@@ -10,7 +10,7 @@ import shutil
 import stat
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from io import FileIO
 from pathlib import Path
 
@@ -127,6 +127,12 @@ class LocalObjects:
     def remove(self, prefix: str) -> None:
         """Remove an object, or everything below a prefix; it need not be there."""
         self._remove(self._path(prefix))
+
+    def remove_files(self, keys: Container[str]) -> None:
+        """Remove the files that `keys` yields under these names, be they names of objects or not."""
+        for path in self._files():
+            if path.relative_to(self.folder).as_posix() in keys:
+                self._remove(path)
 
     def clear(self, keep: str) -> None:
         """Remove all that the folder holds, the object `keep` excepted."""

@@ -60,6 +60,7 @@ class StorePlan:
         portable: core Zarr codecs only.
         quantised_dtype: of plainly quantised samples, or None where they don't fit.
         certificate: that of the decoder at `step`, where the codec's own is for another step.
+        uses_network: whether shards may be kept by latents, with or without residuals.
         coded: how the arrays that hold samples are coded, by name.
         source: what identifies the data and the sidecars, by JSON-able values.
     """
@@ -76,6 +77,7 @@ class StorePlan:
     portable: bool = False
     quantised_dtype: np.dtype[Any] | None = None
     certificate: bytes | None = None
+    uses_network: bool = True
     coded: Mapping[str, Coded] = field(default_factory=dict)
 
     @cached_property
@@ -124,9 +126,26 @@ class StorePlan:
         return {array.name: array for array in self.arrays}
 
     def with_coded(self, arrays: Mapping[str, ShardedArray]) -> StorePlan:
-        """The same plan, with the arrays that keep the guarantee coded as `arrays` are."""
+        """The same plan as the one that `arrays` come from: what was measured stays."""
         coded = {name: arrays[name].coded for name in self._sample_dtypes() if name in arrays}
-        return dataclasses.replace(self, coded=coded)
+        used = RESIDUALS in arrays or not self.may_do_without_network
+        plan = dataclasses.replace(self, coded=coded)
+        return plan if used else plan.without_network()
+
+    @property
+    def may_do_without_network(self) -> bool:
+        """Whether the guarantee can be kept by the samples alone, and nobody wants latents."""
+        return self.guarantee.kind != "none" and not self.keep_latents
+
+    def without_network(self) -> StorePlan:
+        """The same plan for a store that the network would make larger."""
+        return dataclasses.replace(self, uses_network=False, certificate=None)
+
+    @property
+    def network_bytes(self) -> int:
+        """What the networks and their certificate take in the store, before compression."""
+        sizes = {name: len(content) for name, content in self.codec_contents.items()}
+        return sum(sizes.values()) - sizes[MANIFEST] + len(self.certificate or b"")
 
     def _sample_dtypes(self) -> dict[str, np.dtype[Any]]:
         """The arrays that keep a guarantee, all shaped like the samples, by name."""
@@ -137,7 +156,8 @@ class StorePlan:
         if self.guarantee.kind == "none":
             return patches
         quantised = {QUANTISED: self.quantised_dtype} if self.quantised_dtype else {}
-        return {RESIDUALS: np.dtype(np.int16), **quantised, VERBATIM: own, **patches}
+        residuals = {RESIDUALS: np.dtype(np.int16)} if self.uses_network else {}
+        return {**residuals, **quantised, VERBATIM: own, **patches}
 
     def _samples(self, name: str, dtype: np.dtype[Any]) -> ShardedArray:
         shape = self.codec.manifest.sample.shape
@@ -168,8 +188,10 @@ class StorePlan:
     @property
     def codec_contents(self) -> dict[str, bytes]:
         """The codec's files that go into the store, the manifest included."""
-        roles = {DECODER} | ({ENCODER} if self.keep_encoder else set())
-        if self.guarantee.needs_certificate and self.certificate is None:
+        roles = set()
+        if self.uses_network or self.keep_latents:
+            roles |= {DECODER} | ({ENCODER} if self.keep_encoder else set())
+        if self.uses_network and self.guarantee.needs_certificate and self.certificate is None:
             roles.add(CODEC_CERTIFICATE)
         names = [entry.name for entry in self.codec.manifest.files if entry.role in roles]
         return {MANIFEST: self.codec.manifest_json} | {

@@ -68,6 +68,13 @@ class Prediction:
         """Whether anything is predicted."""
         return bool(self.differences or self.median or self.offsets)
 
+    def __str__(self) -> str:
+        axes = ", ".join(map(str, self.differences))
+        steps = [f"differences along {axes}"] if self.differences else []
+        steps += ["median of neighbours"] if self.median else []
+        steps += [f"weighted {len(self.offsets)} neighbours"] if self.offsets else []
+        return ", ".join(steps) or "no prediction"
+
     def to_json(self) -> dict[str, Any]:
         """The attribute `prediction` of an array; see `from_json`."""
         document: dict[str, Any] = {"differences": list(self.differences)}

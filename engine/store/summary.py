@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from engine.quality import peak_value, psnr_db
 from engine.store.contents import StoreContents
 from engine.store.ledger import Mode
+from engine.store.plan import LATENTS
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def summarise(contents: StoreContents) -> StoreSummary:
         dtype=sample.dtype.name,
         raw_bytes=samples * sample.size_bytes,
         stored_bytes=contents.objects.size_bytes(),
-        latent_bytes=int(ledger["size_bytes_0"].sum()),
+        latent_bytes=contents.stored_bytes(LATENTS),
         codec_bytes=sum(
             size for key, (size, _) in contents.head.objects.items() if key.startswith("codecs/")
         ),

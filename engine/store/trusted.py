@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from engine.errors import CorruptStore, InvalidInput
-from engine.store.arrays import METADATA
+from engine.store.arrays import METADATA, axis_lengths
 from engine.store.head import Head
 from engine.store.objects import LocalObjects
 from engine.store.shard import decode_chunk
@@ -58,8 +58,8 @@ class TrustedObjects:
         key = f"{name}/{METADATA}"
         document = self.metadata(key)
         with self.making_sense(key):
-            (size,) = sizes(document["shape"])
-            (chunk_bytes,) = sizes(document["chunk_grid"]["configuration"]["chunk_shape"])
+            (size,) = axis_lengths(document["shape"])
+            (chunk_bytes,) = axis_lengths(document["chunk_grid"]["configuration"]["chunk_shape"])
         self.check_size(max(size, chunk_bytes), name)
         content = bytearray()
         while len(content) < size:
@@ -91,13 +91,3 @@ class TrustedObjects:
         except RecursionError:
             raise CorruptStore(f"{self._objects}: {key} makes no sense (nested too deep)") from None
 
-
-def sizes(values: Any) -> tuple[int, ...]:
-    """The lengths of axes as metadata has them.
-
-    Raises:
-        ValueError: they aren't positive integers.
-    """
-    if not all(type(value) is int and value > 0 for value in values):
-        raise ValueError(f"axes of {values}")
-    return tuple(values)

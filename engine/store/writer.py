@@ -49,6 +49,7 @@ class StoreWriter:
             variables={VARIABLE: (plan.part,)},
             fingerprint=plan.fingerprint,
             objects={},
+            portable=all(array.coded.coding.is_portable for array in plan.arrays),
         )
         objects.put(METADATA, head.to_metadata())
         objects.clear(keep=METADATA)
@@ -105,6 +106,11 @@ class StoreWriter:
     def is_sealed(self) -> bool:
         """Whether every shard was committed and the head says so."""
         return self.head.state != WRITING
+
+    @property
+    def record_bytes(self) -> int:
+        """Size of a ledger record."""
+        return self._record.itemsize
 
     def commit(self, shard: int, made: Mapping[str, ShardObject], facts: Mapping[str, Any]) -> None:
         """Write the objects of a shard, then its ledger record; only that makes it count.
@@ -190,7 +196,8 @@ class StoreWriter:
 
     def _dispensable(self, records: Iterable[np.void]) -> list[str]:
         """The networks and their certificate, where no shard has latents to decode."""
-        if self.plan.keep_latents or any(Mode(record["mode"]).needs_network for record in records):
+        needed = any(Mode(record["mode"]).needs_network for record in records)
+        if needed or not self.plan.may_do_without_network:
             return []
         return self._networks()
 
@@ -227,8 +234,11 @@ def expected_objects(plan: StorePlan, ledger: bytes | None = None) -> dict[str, 
 
 
 def any_commit(objects: LocalObjects) -> bool:
-    """Whether a store being written has a shard that counts."""
-    return any((objects.folder / COMMITS / "c").glob("[0-9]*"))
+    """Whether a store being written may have a shard that counts."""
+    try:
+        return any((objects.folder / COMMITS / "c").glob("[0-9]*"))
+    except OSError:
+        return True
 
 
 def discard(objects: LocalObjects) -> None:

@@ -6,11 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine import CorruptCodec, IncompatibleStore, InvalidInput
-from engine.codec.manifest import FileEntry, LatentFormat, Manifest
+from engine.codec.manifest import MAX_MANIFEST_BYTES, FileEntry, LatentFormat, Manifest
 from engine.codec.sample_format import DTYPES, SampleFormat
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False, width=32)
 SIZES = st.integers(1, 2**40)
+UNLIMITED = 1 << 200
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
@@ -59,8 +60,9 @@ VALID = Manifest(
 @given(manifests())
 def test_json_round_trip(manifest):
     text = manifest.to_json()
-    assert Manifest.from_json(text) == manifest
-    assert Manifest.from_json(text).to_json() == text
+    read = Manifest.from_json(text, UNLIMITED)
+    assert read == manifest
+    assert read.to_json() == text
     assert text.endswith(b"}\n")
 
 
@@ -164,6 +166,13 @@ def test_any_byte_in_the_place_of_another_is_refused_or_means_something(position
         ('"format": 1', '"format": true'),
         ('"format": 1', '"format": "2"'),
         ('"conv"', "[" * 100_000),
+        ('"conv"', "1" * 101),
+        ('"arch"', '"arch": 1, "arch"'),
+        ('"' + "a" * 64, '"' + "A" * 64),
+        ('"' + "a" * 64, '"' + "a" * 63),
+        ('"size_bytes": 10', '"size_bytes": -10'),
+        ('"encoder.onnx"', '"manifest.json"'),
+        ('"encoder.onnx"', '"' + "x" * 256 + '"'),
     ],
 )
 def test_damage_is_refused(old, new):
@@ -219,3 +228,36 @@ def test_latents_of_each_width():
     values = narrow.dequantise(np.array([[[0, 1, -127], [3, 0, 127]]], np.int8), step=2.0)
     assert values.dtype == np.float32
     np.testing.assert_array_equal(values, [[[1, 2, -126], [11, -1, 507]]])
+
+
+def test_the_caller_says_what_a_codec_may_take():
+    """144 bytes a sample, 6 of latents, 10 in files."""
+    text = VALID.to_json()
+    assert Manifest.from_json(text, 144) == VALID
+    with pytest.raises(CorruptCodec, match=r"one sample of the codec takes 144 bytes.*at most 143"):
+        Manifest.from_json(text, 143)
+    larger = text.replace(b'"size_bytes": 10', b'"size_bytes": 145')
+    with pytest.raises(CorruptCodec, match=r"the codec in its files takes 145 bytes.*max_memory"):
+        Manifest.from_json(larger, 144)
+    deeper = text.replace(b"   2,\n   3\n", b"   2,\n   300\n")
+    with pytest.raises(CorruptCodec, match=r"latents of the codec takes 600 bytes.*--max-memory"):
+        Manifest.from_json(deeper, 144)
+
+
+def test_a_manifest_of_absurd_length_is_not_parsed():
+    with pytest.raises(CorruptCodec, match="a codec's has at most"):
+        Manifest.from_json(b" " * MAX_MANIFEST_BYTES + VALID.to_json())
+
+
+def test_members_of_files_that_are_not_known_are_ignored():
+    text = VALID.to_json().replace(b'"role":', b'"added_later": [1],"role":')
+    assert Manifest.from_json(text) == VALID
+
+
+def test_what_a_refusal_says_is_short():
+    for lie in ('"' + "x" * 9999 + '"', "[" + "1," * 9999 + "1]", "1" + "0" * 99):
+        for old in ('"uint16"', '"encoder.onnx"', '"format": 1'):
+            new = f'"format": {lie}' if "format" in old else lie
+            with pytest.raises((CorruptCodec, IncompatibleStore)) as raised:
+                Manifest.from_json(VALID.to_json().replace(old.encode(), new.encode()))
+            assert len(str(raised.value)) < 500

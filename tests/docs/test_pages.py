@@ -1,5 +1,6 @@
 """The pages of `docs/`: what they show runs, and the index lists them all."""
 
+import json
 import re
 import subprocess
 import sys
@@ -9,38 +10,109 @@ import numpy as np
 import pytest
 
 import engine
+from engine.store.contents import StoreContents
+
+from ..kept_stores import KINDS
+from ..laws import same_values
 
 DOCS = Path(__file__).parents[2] / "docs"
 
+# Samples that each prediction is good for, and how they are kept: see `test_every_way_occurs`.
+DATA = {
+    "blocks": ("int32", {"max_error": 2, "portable": True}),
+    "field": ("float64", {"min_psnr": 60, "portable": True}),
+    "gaps": ("float16", {"max_error": "0.1%", "portable": True}),
+    "walk": ("uint64", {"lossless": True, "portable": True}),
+    "short walk": ("int32", {"lossless": True}),
+    "noise": ("uint16", {"lossless": True}),
+    "rough field": ("float32", {"max_error": "0.1%"}),
+}
+WAYS = {"latents", "residuals", "quantised", "verbatim", "patched"}
+CODINGS = {"none", "differences", "median", "linear", "planes", "pcodec"}
+
 
 @pytest.fixture(scope="module")
-def decode_source():
-    """The code block of the page that decodes without the engine."""
+def blocks_of_code():
+    """The two code blocks of the page that decodes without the engine."""
     page = (DOCS / "decoding-without-engine.md").read_text()
-    (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    return block
+    unguaranteed, guaranteed = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    return unguaranteed, guaranteed
 
 
 @pytest.fixture(scope="module")
-def decode_alone(decode_source, tmp_path_factory):
-    """The page's `decode(path, rows)`, run in a fresh process."""
+def run_alone(tmp_path_factory):
+    """What an expression makes of `path`, for each path, in a fresh process without engine."""
     folder = tmp_path_factory.mktemp("alone")
-    call = """
+
+    def run(source, expression, paths):
+        call = f"""
 import sys
-np.save(sys.argv[3], decode(sys.argv[1], eval(sys.argv[2])))
+for place, path in enumerate(sys.argv[1:]):
+    np.save(f"{{place}}.npy", {expression})
 names = [name for name in sys.modules if name.split(".")[0] in ("engine", "cuda_kernels", "torch")]
 if names:
-    sys.exit(f"imported {names}")
+    sys.exit(f"imported {{names}}")
 """
-    (folder / "alone.py").write_text(decode_source + call)
-
-    def run(path, rows):
-        command = [sys.executable, "-I", "alone.py", str(path), repr(rows), "out.npy"]
+        (folder / "alone.py").write_text(source + call)
+        command = [sys.executable, "-I", "alone.py", *map(str, paths)]
         ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
         assert ended.returncode == 0, ended.stderr
-        return np.load(folder / "out.npy")
+        return [np.load(folder / f"{place}.npy") for place in range(len(paths))]
 
     return run
+
+
+@pytest.fixture(scope="module")
+def decode_alone(blocks_of_code, run_alone):
+    """The page's `decode(path, rows)`."""
+
+    def decode(path, rows):
+        (samples,) = run_alone(blocks_of_code[0], f"decode(path, {rows!r})", [path])
+        return samples
+
+    return decode
+
+
+@pytest.fixture(scope="module")
+def decode_shards_alone(blocks_of_code, run_alone):
+    """All samples by the page's `decode_shards(path)`, of each path."""
+    expression = "np.concatenate(list(decode_shards(path)))"
+    return lambda paths: run_alone(blocks_of_code[1], expression, paths)
+
+
+@pytest.fixture(scope="module")
+def predicted(make_codec, tmp_path_factory):
+    """The stores of `DATA`: no network is worth its bytes there."""
+    folder = tmp_path_factory.mktemp("predicted")
+    stores = {}
+    for kind, (dtype, options) in DATA.items():
+        data = make_data(kind).astype(dtype)
+        codec = make_codec(np.nan_to_num(data), 1, bits=16)
+        sizes = {"chunk_samples": 8, "shard_samples": 24, "keep_latents": False}
+        stores[kind] = folder / f"{kind}.zarr"
+        engine.compress(data, stores[kind], codec, device="cpu", **sizes, **options)
+    return stores
+
+
+def make_data(kind):
+    """50 samples, so that the last of three shards and its only chunk are short."""
+    rng = np.random.default_rng(0)
+    if kind == "blocks":
+        samples = np.zeros((50, 12, 12))
+        for i, j, height, width, grey in rng.integers(
+            (0, 0, 2, 2, -900), (9, 9, 9, 9, 900), (300, 5)
+        ):
+            samples[rng.integers(50), i : i + height, j : j + width] += grey
+        return samples
+    if kind.endswith("walk"):
+        return np.cumsum(rng.integers(-3, 4, (50, 5, 4)), axis=0) % (1 << 64)
+    if kind == "noise":
+        return rng.integers(0, 1 << 16, (50, 6, 6))
+    samples = rng.normal(size=(50, 14, 14)).cumsum(1).cumsum(2)
+    if kind == "gaps":
+        samples[::7, 3] = np.nan
+        samples[:, 4, 4] = -5e4
+    return samples
 
 
 @pytest.fixture(scope="module")
@@ -81,8 +153,50 @@ def test_integers_are_clipped_to_their_dtype(decode_alone, make_codec, tmp_path)
     assert decoded.min() == 0 and decoded.max() == 255
 
 
-def test_decoding_takes_fifteen_lines(decode_source):
-    assert len([line for line in decode_source.splitlines() if line]) <= 15
+def test_stores_of_every_guarantee_are_decoded(decode_shards_alone, kept_store):
+    stores = [kept_store(kind).path for kind in KINDS]
+    for path, decoded in zip(stores, decode_shards_alone(stores), strict=True):
+        expected = engine.open(path, device="cpu")[:]
+        assert decoded.dtype == expected.dtype
+        # Shards and blocks are batches of other sizes: networks may differ in the last bits.
+        np.testing.assert_allclose(decoded, expected, rtol=0, atol=1e-5, err_msg=str(path))
+
+
+def test_predictions_are_undone(decode_shards_alone, predicted):
+    decoded = decode_shards_alone(predicted.values())
+    for (kind, path), samples in zip(predicted.items(), decoded, strict=True):
+        assert same_values(samples, engine.open(path, device="cpu")[:]), kind
+
+
+def test_every_way_occurs(predicted, kept_store):
+    """In the shards of the two tests above, or they would show little."""
+    found = set()
+    for path in [*predicted.values(), *(kept_store(kind).path for kind in KINDS)]:
+        contents = StoreContents(path)
+        for name in WAYS & contents.arrays.keys():
+            if contents.stored_bytes(name):
+                found |= {name, *codings(contents.arrays[name])}
+    assert found == WAYS | CODINGS
+
+
+def codings(array):
+    document = json.loads(array.metadata())
+    (prediction,) = [document["attributes"].get("prediction", {"none": True})]
+    if any(codec["name"] == "numcodecs.pcodec" for codec in inner_codecs(document)):
+        yield "pcodec"
+    if "bytes_of" in document["attributes"]:
+        yield "planes"
+    yield from (name for name, value in prediction.items() if value)
+
+
+def inner_codecs(document):
+    return document["codecs"][0]["configuration"]["codecs"]
+
+
+def test_decoding_takes_few_lines(blocks_of_code):
+    lines = [len([line for line in code.splitlines() if line]) for code in blocks_of_code]
+    assert lines[0] <= 15
+    assert lines[1] <= 56
 
 
 def test_the_index_lists_every_page():

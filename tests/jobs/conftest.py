@@ -6,7 +6,11 @@ import pytest
 from .interruptions import FailingProcess, Job
 
 # Further arguments of `engine.compress`; every law of interruption holds with each set of them.
-OPTION_SETS = [{}]
+OPTION_SETS = [
+    {},
+    pytest.param({"max_error": 30.0}, marks=pytest.mark.slow),
+    pytest.param({"lossless": True, "keep_latents": False}, marks=pytest.mark.slow),
+]
 SAMPLES, COPIES = 96, 16
 
 

@@ -142,10 +142,12 @@ class Faults:
         raise OSError(self._act, os.strerror(self._act))
 
     def _announced_open(self, real_open):
-        def open_file(file, mode="r", buffering=-1, *more, **options):
+        def open_file(
+            file, mode="r", buffering=-1, encoding=None, errors=None, newline=None, **options
+        ):
             if "b" not in mode or not self._concerns(file):
-                return real_open(file, mode, buffering, *more, **options)
-            raw = AnnouncedFile(file, mode.replace("b", ""))
+                return real_open(file, mode, buffering, encoding, errors, newline, **options)
+            raw = AnnouncedFile(file, mode.replace("b", ""), **options)
             if buffering == 0:
                 return raw
             return io.BufferedWriter(raw) if raw.writable() else io.BufferedReader(raw)

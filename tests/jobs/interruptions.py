@@ -93,7 +93,9 @@ class Job:
             **options,
         }
         self.whole, self._old = folder / "whole.zarr", None
-        self.counts = self.interrupt(self.whole).counts
+        calm = self.interrupt(self.whole)
+        check_refusal(calm)  # by no error at all
+        self.counts = calm.counts
         self._readings = [reading(self.whole)]
 
     def overwriting(self, step):

@@ -13,6 +13,7 @@ from engine.jobs.fingerprint import identify
 from engine.reading.verify import Verification
 from engine.sources import open_source
 from engine.store.contents import StoreContents
+from engine.store.ledger import Mode
 from engine.store.objects import LocalObjects
 from engine.store.plan import LATENTS, QUALITY, StorePlan
 from engine.store.writer import StoreWriter
@@ -55,7 +56,7 @@ def lose(path):
 
 
 @pytest.mark.parametrize(
-    ("harm", "problem"), [(flip, "damaged"), (cut, "expected"), (lose, "missing")]
+    ("harm", "problem"), [(flip, "damaged"), (cut, "truncated"), (lose, "missing")]
 )
 def test_harm_to_any_one_object_names_it(harm, problem, copy):
     for name in names(copy):
@@ -80,9 +81,10 @@ def test_all_harm_is_named_at_once(copy):
 def test_the_ledger_is_lost_and_the_rest_still_checked(copy):
     flip(copy / "data/part-0/ledger/c/0")
     flip(copy / "data/zarr.json")
+    flip(copy / "data/part-0/latents/c/2/0")
     found = engine.verify(copy, device="cpu").problems
     assert [line.split(": ")[0] for line in found] == [
-        "data/part-0/ledger/c/0", "data/zarr.json", "the shards can't be checked"
+        "data/part-0/latents/c/2/0", "data/part-0/ledger/c/0", "data/zarr.json"
     ]  # fmt: skip
 
 
@@ -176,8 +178,10 @@ def forged_store(data, codec, path, codes):
     for shard in range(plan.grid.shard_count):
         rows = slice(*plan.grid.shard_rows(shard))
         digest = xxhash.xxh3_128_digest(data[rows].tobytes())
-        facts = {"source_xxh3_128": np.frombuffer(digest, np.uint8)}
-        writer.commit(shard, {LATENTS: codec.encode(data[rows]), QUALITY: codes[rows]}, facts)
+        facts = {"mode": Mode.LATENTS, "source_xxh3_128": np.frombuffer(digest, np.uint8)}
+        latents = plan.array(LATENTS).encode_shard(codec.encode(data[rows]))
+        made = {LATENTS: latents, QUALITY: plan.array(QUALITY).encode_shard(codes[rows])}
+        writer.commit(shard, made, facts)
     writer.seal()
     return path
 

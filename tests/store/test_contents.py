@@ -182,14 +182,24 @@ def test_signed_metadata_that_makes_no_sense(key, data, junk, damaged):
     path = data.draw(st.sampled_from(list(leaves(document))))
     resign(damaged, key, json.dumps(replaced(document, path, junk)).encode())
     try:
-        for read in readings(damaged).values():
-            try:
-                read()
-            except EngineError as error:
-                assert "\n" not in str(error)
+        check_only_engine_errors(damaged)
     finally:
         (damaged / key).write_bytes(content)
         (damaged / METADATA).write_bytes(head)
+
+
+def check_only_engine_errors(path):
+    """Opening and reading gives anything, or an error of one line."""
+    try:
+        found = readings(path).values()
+    except EngineError as error:
+        assert "\n" not in str(error)
+        return
+    for read in found:
+        try:
+            read()
+        except EngineError as error:
+            assert "\n" not in str(error)
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"3", b"null", b"\xff", b"{}"])

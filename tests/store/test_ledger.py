@@ -8,18 +8,19 @@ from hypothesis import strategies as st
 
 from engine.errors import CorruptStore
 from engine.geometry import RowGrid
+from engine.guarantee import NO_GUARANTEE, Guarantee
 from engine.store.arrays import ShardedArray
-from engine.store.ledger import LATENTS_ONLY, make_record, parse_record, parse_records, record_dtype
+from engine.store.ledger import Mode, make_record, parse_record, parse_records, record_dtype
 
 STORE_ID = bytes(range(16))
 GRID = RowGrid(10, 2, 4)
 ARRAYS = [ShardedArray(name, GRID, (3,), np.dtype("int8"), 0) for name in ("latents", "quality")]
-DTYPE = record_dtype(ARRAYS)
+DTYPE = record_dtype(ARRAYS, NO_GUARANTEE)
 
 
 def record(shard=1, **changes):
     values = {
-        "mode": LATENTS_ONLY,
+        "mode": Mode.LATENTS,
         "store_id": np.frombuffer(STORE_ID, np.uint8),
         "shard": shard,
         "row_start": 4 * shard,

@@ -8,6 +8,7 @@ import pytest
 from engine.errors import IncompatibleStore, IncompleteStore, StorageError
 from engine.geometry import RowGrid
 from engine.store.contents import StoreContents
+from engine.store.ledger import Mode
 from engine.store.objects import LocalObjects
 from engine.store.plan import LATENTS, PART, QUALITY, StorePlan
 from engine.store.writer import COMMITS, StoreWriter, any_commit, discard
@@ -45,7 +46,8 @@ def commit(writer, *shards):
             LATENTS: np.full((size, 3), shard, np.int8),
             QUALITY: np.full((size, 2), 200, np.uint8),
         }
-        writer.commit(shard, rows, {"worst_mse": float(shard)})
+        made = {name: writer.plan.array(name).encode_shard(values) for name, values in rows.items()}
+        writer.commit(shard, made, {"mode": Mode.LATENTS, "worst_mse": float(shard)})
 
 
 def write_all(objects, plan):
