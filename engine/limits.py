@@ -8,7 +8,8 @@ def memory_problem(what: str, size_bytes: int, limit_bytes: int) -> str | None:
     """What to tell the caller where `what` takes more memory than was allowed, else None."""
     if size_bytes <= limit_bytes:
         return None
+    shown = min(size_bytes, 10**300)  # metadata of a stranger may hold any integer
     return (
-        f"{what} takes {size_bytes:.4g} bytes of memory, at most {limit_bytes:.4g} are allowed; "
+        f"{what} takes {shown:.4g} bytes of memory, at most {limit_bytes:.4g} are allowed; "
         f"if you trust its source, raise the limit with max_memory_bytes= or --max-memory"
     )

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import math
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -14,11 +15,29 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from engine.errors import EngineError, one_line
+from engine.limits import DEFAULT_MEMORY_LIMIT
 
 if TYPE_CHECKING:
     from engine.training import Progress
 
 INTERRUPTED = 130
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+_UNITS |= {f"{unit}i": 1 << 10 * power for power, unit in enumerate("kmgt", 1)}
+
+
+class Size(click.ParamType[int]):
+    """A number of bytes: 4GB, 512MiB or 1000000."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int:
+        """Bytes as an integer."""
+        found = re.fullmatch(r"(\d+(?:\.\d+)?) *([kmgt]i?)?b?", str(value).strip(), re.IGNORECASE)
+        if found is None:
+            self.fail(f"{value!r} is no size; write 4GB, 512MiB or a number of bytes", param, ctx)
+        number, unit = found.groups()
+        return int(float(number) * _UNITS[(unit or "").lower()])
+
 
 device_option = click.option(
     "--device",
@@ -29,6 +48,19 @@ device_option = click.option(
 )
 key_option = click.option("--key", help="Which array of an .npz file or Zarr group.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+incomplete_option = click.option(
+    "--incomplete",
+    is_flag=True,
+    help="Also open a store that is still being written, for what is committed.",
+)
+memory_option = click.option(
+    "--max-memory",
+    "max_memory_bytes",
+    type=Size(),
+    default=DEFAULT_MEMORY_LIMIT,
+    show_default="4GiB",
+    help="Largest allocation that the store may ask for, such as 16GB.",
+)
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace what is there.")
 sidecars_option = click.option(
     "--with",

@@ -10,8 +10,10 @@ import click
 from engine.cli.commands import (
     device_option,
     fill_value_option,
+    incomplete_option,
     json_option,
     key_option,
+    memory_option,
     overwrite_option,
     print_json,
     print_table,
@@ -108,6 +110,8 @@ def _kept_text(report: CompressionReport) -> str:
 @click.argument("store", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--rows", default=":", show_default=True, help="Which samples, such as 100:200.")
+@incomplete_option
+@memory_option
 @device_option
 @overwrite_option
 @json_option

@@ -9,8 +9,10 @@ import click
 
 from engine.cli.commands import (
     device_option,
+    incomplete_option,
     json_option,
     key_option,
+    memory_option,
     print_json,
     print_table,
     progress_bar,
@@ -25,20 +27,23 @@ if TYPE_CHECKING:
 
 @click.command("info")
 @click.argument("path", type=click.Path(path_type=Path))
+@incomplete_option
+@memory_option
 @json_option
-def info_command(path: Path, *, as_json: bool) -> None:
+def info_command(path: Path, *, as_json: bool, **options: Any) -> None:
     """Say what PATH, a codec or a store, is and holds.
 
     Example: engine info digits.zarr
     """
     import engine
-    from engine.store.contents import is_store
+    from engine.store.root import is_store
 
     if is_store(path):
-        with engine.open(path, device="cpu") as store:
+        with engine.open(path, device="cpu", certify=False, **options) as store:
             facts = store_facts(store)
     else:
-        facts = codec_facts(engine.Codec.load(path, device="cpu"))
+        limit = options["max_memory_bytes"]
+        facts = codec_facts(engine.Codec.load(path, device="cpu", max_memory_bytes=limit))
     if as_json:
         print_json(facts)
     else:
@@ -49,6 +54,7 @@ def info_command(path: Path, *, as_json: bool) -> None:
 @click.argument("store", type=click.Path(path_type=Path))
 @click.option("--against", metavar="DATA", help="The original data, to compare with.")
 @key_option
+@memory_option
 @device_option
 @json_option
 def verify_command(store: Path, *, as_json: bool, **options: Any) -> None:
@@ -142,6 +148,7 @@ def store_facts(store: Store) -> dict[str, Any]:
         "kind": "store",
         "store_id": store.contents.head.store_id,
         "shape": store.shape,
+        "committed_samples": summary.samples,
         "dtype": store.dtype.name,
         "raw_bytes": summary.raw_bytes,
         "stored_bytes": summary.stored_bytes,
@@ -168,7 +175,7 @@ def store_facts(store: Store) -> dict[str, Any]:
         "latent_dtype": store.codec.manifest.latent.dtype.name,
         "chunk_samples": store.contents.part.chunk_samples,
         "shard_samples": store.contents.part.shard_samples,
-        "sidecars": sorted(store.sidecars),
+        "sidecars": store.sidecar_names,
         "codec": store.codec.digest,
     }
 

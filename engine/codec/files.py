@@ -61,7 +61,7 @@ class CodecFiles:
         return self._content(role)
 
     def memory(self, role: str) -> GraphMemory:
-        """A bound on the memory that the graph of `role` takes, known without running it.
+        """A bound on the memory that the encoder or decoder takes, known without running it.
 
         Raises:
             CorruptCodec: there is no such graph here, or it could do harm.
@@ -70,8 +70,9 @@ class CodecFiles:
             from engine.codec.graph_safety import check_decoder, check_encoder
 
             check = check_encoder if role == ENCODER else check_decoder
+            content = self._content(role)
             try:
-                checked = check(self._content(role), self.manifest, self.max_memory_bytes)
+                checked = check(content, self.manifest, self.max_memory_bytes)
             except CorruptCodec as error:
                 raise CorruptCodec(f"{self.manifest.file(role).name}: {error}") from None
             self._memory[role] = checked

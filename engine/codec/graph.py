@@ -18,17 +18,16 @@ from onnx import (
     NodeProto,
     TensorProto,
     compose,
-    external_data_helper,
     helper,
     numpy_helper,
 )
 
+from engine.codec.graph_model import OPSETS, check_self_contained
 from engine.codec.manifest import LatentFormat
 from engine.codec.sample_format import SampleFormat
 from engine.errors import InvalidInput, one_line
 
 IR_VERSION = 10
-OPSETS = range(13, 24)
 BATCH = "batch"
 _UNSHIPPED = ("doc_string", "metadata_props", "producer_name", "producer_version")
 
@@ -41,8 +40,7 @@ def parse_network(content: bytes, name: str) -> ModelProto:
     """
     try:
         model = onnx.load_model_from_string(content)
-        if any(map(external_data_helper.uses_external_data, model.graph.initializer)):
-            raise ValueError("weights in a file of their own; export with external_data=False")
+        check_self_contained(model)
         onnx.checker.check_model(model)
     except Exception as error:  # protobuf and the checker raise types of their own
         raise InvalidInput(f"{name}: not a usable ONNX model ({one_line(error)})") from None

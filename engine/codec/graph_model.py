@@ -46,6 +46,16 @@ def parse_model(content: bytes) -> ModelProto:
     except Exception:  # protobuf raises types of its own
         raise CorruptCodec("it is not an ONNX model") from None
     _check_parts(model)
+    check_self_contained(model)
+    return model
+
+
+def check_self_contained(model: ModelProto) -> None:
+    """Refuse operators that no codec is made of, and weights that lie elsewhere.
+
+    Raises:
+        CorruptCodec: names the node or tensor.
+    """
     for tensor in model.graph.initializer:
         check_tensor(tensor)
     for node in model.graph.node:
@@ -53,7 +63,6 @@ def parse_model(content: bytes) -> ModelProto:
         for attribute in node.attribute:
             if attribute.HasField("t"):
                 check_tensor(attribute.t)
-    return model
 
 
 def opset_version(model: ModelProto) -> int:
@@ -95,7 +104,10 @@ def check_tensor(tensor: TensorProto) -> None:
     """
     what = f"the tensor {tensor.name[:99]!r}"
     if tensor.data_location != TensorProto.DEFAULT or tensor.external_data:
-        raise CorruptCodec(f"{what} keeps its data in another file (external data)")
+        raise CorruptCodec(
+            f"{what} keeps its data in another file (external data); "
+            f"export with external_data=False"
+        )
     if tensor.data_type not in ITEM_BYTES or tensor.HasField("segment") or tensor.string_data:
         raise CorruptCodec(f"{what} doesn't hold numbers ({_type_name(tensor.data_type)})")
     if len(tensor.dims) > MAX_AXES or not all(0 <= size <= LARGEST_AXIS for size in tensor.dims):

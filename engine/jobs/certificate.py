@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from engine.codec.certificate import Certificate, read_certificate
+from engine.codec.files import DECODER
 from engine.runtime.certification import build_certificate
 from engine.runtime.codec import Codec
 
@@ -17,7 +18,7 @@ def certificate_at(codec: Codec, step: float) -> Certificate | None:
     Raises:
         CorruptCodec: the codec's own is damaged.
     """
-    if all(codec.manifest_role(name) != DECODER for name in codec.files.contents):
+    if codec.manifest.file(DECODER).name not in codec.files.contents:
         return None
     certificate = read_certificate(codec.files)
     if certificate is None or certificate.step == float(np.float32(step)):

@@ -35,10 +35,11 @@ from engine.runtime.codec import Codec, batches
 from engine.runtime.drift import certify
 from engine.runtime.measured_encoding import open_measured_encoder
 from engine.sources import Source
-from engine.store.contents import StoreContents, is_store
+from engine.store.contents import StoreContents
 from engine.store.lease import lease
 from engine.store.objects import LocalObjects
 from engine.store.plan import StorePlan
+from engine.store.root import is_store
 from engine.store.writer import StoreWriter, any_commit, discard
 
 

@@ -11,20 +11,17 @@ from typing import Any
 import numpy as np
 
 from engine.errors import CorruptCodec, CorruptStore, InvalidInput
-from engine.guarantee import Guarantee
 from engine.jobs.compression_job import CompressionJob
-from engine.jobs.fingerprint import identify
-from engine.jobs.fit import check_fit
-from engine.jobs.promise import survey_under
+from engine.jobs.former_job import former_job
 from engine.jobs.shard_task import MadeShard
-from engine.jobs.sidecars import LostSidecar, Sidecar, open_sidecars
+from engine.jobs.sidecars import Sidecar
 from engine.runtime.codec import Codec
-from engine.sources import Source, open_source
+from engine.sources import open_source
 from engine.store.arrays import METADATA
 from engine.store.contents import StoreContents
-from engine.store.inspection import head_as_written, inspect
+from engine.store.inspection import head_as_written, inspect, printable
 from engine.store.lease import lease
-from engine.store.plan import LEDGER, PART, SIDECARS, SidecarFormat
+from engine.store.plan import LEDGER, PART, SIDECARS
 from engine.store.shard import CRC_BYTES, ShardObject, split_shard
 from engine.store.writer import StoreWriter, expected_objects
 
@@ -72,12 +69,12 @@ def repair(
     """
     contents = StoreContents(store)
     with lease(contents.objects.folder), open_source(data, key=key) as source:
+        contents.objects.sweep()
         damaged = set(inspect(contents).problems)
         if not damaged:
             return RepairReport((), (), (), identical=True)
         try:
-            running = _codec(contents, codec, device)
-            job = _job(contents, source, running, _sidecars(contents, sidecars, len(source)))
+            job = former_job(contents, source, codec, sidecars, device)
             return _Repair(contents, job, damaged).run(progress)
         except CorruptCodec as error:
             raise InvalidInput(
@@ -114,8 +111,9 @@ class _Repair:
         if changed:
             self._commit_anew(changed)
         repaired = listed | (self._damaged & expected.keys())
+        removed = map(printable, sorted(surplus))
         return RepairReport(
-            tuple(sorted(repaired)), tuple(sorted(surplus)), tuple(hit), identical=not changed
+            tuple(sorted(repaired)), tuple(removed), tuple(hit), identical=not changed
         )
 
     def _put_listed(self) -> set[str]:
@@ -149,20 +147,26 @@ class _Repair:
         records = []
         for shard in range(self._plan.grid.shard_count):
             made, facts = self._made(shard)
-            records.append(writer.record(shard, made | self._sidecars(shard), facts))
+            records.append(
+                writer.record(shard, made | self._sidecars(shard, ledger_lost=True), facts)
+            )
         return b"".join(records)
 
     def _made(self, shard: int) -> MadeShard:
         start, stop = self._plan.grid.shard_rows(shard)
         return self._compress(self._job.batches(start, stop), stop - start)
 
-    def _sidecars(self, shard: int) -> dict[str, ShardObject]:
-        """The objects of the sidecars of a shard: as they lie there, if they are whole."""
+    def _sidecars(self, shard: int, *, ledger_lost: bool = False) -> dict[str, ShardObject]:
+        """The objects of the sidecars of a shard: as they lie there, if they are whole.
+
+        Without the ledger they may be those of another shard, so a source is the better witness.
+        """
         made = {}
         for name, sidecar in self._job.sidecars.items():
             array = self._plan.array(f"{SIDECARS}/{name}")
             key = f"{PART}/{array.key(shard)}"
-            if key in self._damaged:
+            lost = key in self._damaged or self._objects.size_of(key) is None
+            if lost or (ledger_lost and isinstance(sidecar, Sidecar)):
                 rows = sidecar.read(*self._plan.grid.shard_rows(shard))
                 made[array.name] = array.encode_shard(rows)
             else:
@@ -240,73 +244,3 @@ def _as_stored(content: bytes, key: str) -> ShardObject:
     closing = (int.from_bytes(part[-CRC_BYTES:], "little") for part in (chunk, content))
     chunk_crc32c, index_crc32c = closing
     return ShardObject(content, np.array([chunk_crc32c], np.uint32), index_crc32c)
-
-
-def _codec(
-    contents: StoreContents, given: Codec | str | os.PathLike[str] | None, device: str
-) -> Codec:
-    """The codec that the store was written with."""
-    if given is None:
-        return Codec(contents.codec_files, device)
-    codec = (given if isinstance(given, Codec) else Codec.load(given, device)).on(device)
-    if codec.digest != contents.head.codec:
-        raise InvalidInput(
-            f"{contents.objects}: was written with the codec {contents.head.codec[:12]}…, "
-            f"not with {codec.digest[:12]}…"
-        )
-    return codec
-
-
-def _sidecars(
-    contents: StoreContents, given: Mapping[str, Any] | Sequence[Any] | None, samples: int
-) -> dict[str, Sidecar | LostSidecar]:
-    """The sidecars that were given, and stand-ins for the rest."""
-    opened: dict[str, Sidecar | LostSidecar] = dict(open_sidecars(given, samples))
-    wanted = contents.head.fingerprint["sidecars"]
-    for name, sidecar in opened.items():
-        if isinstance(sidecar, Sidecar) and identify(sidecar.source) != wanted.get(name):
-            raise InvalidInput(f"{contents.objects}: was written with another sidecar {name!r}")
-    for name in wanted:
-        if name not in opened:
-            opened[name] = LostSidecar(name, _kept_format(contents, name))
-    return opened
-
-
-def _kept_format(contents: StoreContents, name: str) -> SidecarFormat:
-    try:
-        array = contents.arrays[f"{SIDECARS}/{name}"]
-    except CorruptStore as error:
-        raise InvalidInput(
-            f"{error}; to repair that, pass all sidecars, {name!r} too (--with {name}=PATH)"
-        ) from None
-    return SidecarFormat(array.item_shape, array.dtype, array.attributes)
-
-
-def _job(
-    contents: StoreContents,
-    source: Source,
-    codec: Codec,
-    sidecars: Mapping[str, Sidecar | LostSidecar],
-) -> CompressionJob:
-    """The job that wrote the store, as its fingerprint has it."""
-    check_fit(source, codec)
-    wanted = contents.head.fingerprint
-    if identify(source) != wanted["data"]:
-        raise InvalidInput(f"{source.name}: is not the data that {contents.objects} was made of")
-    guarantee = Guarantee.from_json(wanted["guarantee"])
-    return CompressionJob(
-        store=contents.objects,
-        source=source,
-        sidecars=sidecars,
-        identity={name: wanted[name] for name in ("data", "sidecars")},
-        codec=codec,
-        guarantee=guarantee,
-        survey=survey_under(source, guarantee),
-        step=wanted["step"],
-        keep_latents=wanted["keep_latents"],
-        keep_encoder=wanted["keep_encoder"],
-        portable=wanted["portable"],
-        sizes=(wanted["chunk_samples"], wanted["shard_samples"]),
-        batch=codec.batch_samples,
-        workers=1,
-    )

@@ -16,6 +16,7 @@ from engine.jobs.survey import Survey
 # Quantising errors are uniform at best, so the coarsest step whose mean squared error fits is
 # sqrt(12) of the root mean square allowed; at twice of it no element is ever too far.
 _UNIFORM_STEPS = (math.sqrt(12.0), 2.0)
+_WIDEST = np.dtype(np.int32)
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,9 @@ class Rules:
         room: how far a reader's reconstruction may lie from the writer's; None without a network.
         residual_steps: steps of residuals, the coarsest first.
         quantised_steps: steps of plainly quantised samples, the coarsest first.
-        base: the constant that plainly quantised samples are residuals of.
-        quantised_dtype: of these residuals, or None where none is wide enough.
+        base: the constant that plainly quantised samples are residuals of, or None where no
+            integers reach all samples from it: then each shard has its own.
+        quantised_dtype: of these residuals, or None where there are none.
     """
 
     guarantee: Guarantee
@@ -41,7 +43,7 @@ class Rules:
     room: float | None
     residual_steps: tuple[float, ...]
     quantised_steps: tuple[float, ...]
-    base: float
+    base: float | None
     quantised_dtype: np.dtype[Any] | None
 
     def without_network(self) -> Rules:
@@ -55,7 +57,8 @@ def make_rules(
     """Derive steps and bounds from the promise, the data's range and the room for drift."""
     max_error = round_down(guarantee.element_bound, dtype)
     quantised_steps = _steps(guarantee, dtype, survey, max_error, 0.0)
-    base = _middle(survey, dtype) if quantised_steps else 0.0
+    base = middle(survey.low, survey.high, dtype) if quantised_steps else 0.0
+    reaching = _narrowest(survey, base, quantised_steps)
     return Rules(
         guarantee=guarantee,
         dtype=dtype,
@@ -64,8 +67,8 @@ def make_rules(
         room=room,
         residual_steps=() if room is None else _steps(guarantee, dtype, survey, max_error, room),
         quantised_steps=quantised_steps,
-        base=base,
-        quantised_dtype=_narrowest(survey, base, quantised_steps),
+        base=base if reaching or not quantised_steps else None,
+        quantised_dtype=reaching or (_WIDEST if quantised_steps else None),
     )
 
 
@@ -83,9 +86,10 @@ def _steps(
     return steps(max_error, dtype, survey.smallest_magnitude, survey.largest_magnitude, room)
 
 
-def _middle(survey: Survey, dtype: np.dtype[Any]) -> float:
-    middle = survey.low / 2 + survey.high / 2
-    return float(math.ceil(middle)) if dtype.kind != "f" else float(dtype.type(middle))
+def middle(low: float, high: float, dtype: np.dtype[Any]) -> float:
+    """The value of `dtype` next to the middle between two of its values."""
+    between = low / 2 + high / 2
+    return float(math.ceil(between)) if dtype.kind != "f" else float(dtype.type(between))
 
 
 def _narrowest(
@@ -95,7 +99,7 @@ def _narrowest(
     if not quantised_steps:
         return None
     reach = max(survey.high - base, base - survey.low) / min(quantised_steps)
-    for name in ("int8", "int16", "int32"):
-        if reach + 1 <= np.iinfo(name).max:
-            return np.dtype(name)
+    for dtype in (np.dtype(np.int8), np.dtype(np.int16), _WIDEST):
+        if reach + 1 <= np.iinfo(dtype).max:
+            return dtype
     return None

@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numcodecs import zstd
 from numpy.typing import NDArray
 
-from engine.jobs.rules import Rules
+from engine.jobs.rules import Rules, middle
 from engine.runtime.residuals import quantise
 from engine.store.ledger import Mode
 from engine.store.plan import LATENTS, PATCHED, PATCHES, QUANTISED, RESIDUALS, VERBATIM
@@ -20,6 +20,7 @@ from engine.store.plan import LATENTS, PATCHED, PATCHES, QUANTISED, RESIDUALS, V
 _ZSTD_LEVEL = 3
 # Below this, in bits an element, no sample is worth looking at as an exception.
 _CHEAP_RESIDUAL_BITS = 2.0
+_LOOKED_AT = 4096
 _ARRAYS = (
     "residuals", "patched", "max_abs_error", "sum_squared_error", "worst_sum_squared_error"
 )  # fmt: skip
@@ -65,6 +66,13 @@ class ShardSamples:
     verbatim: NDArray[np.bool_] | None
     latents: NDArray[Any] | None
     reconstruction: NDArray[Any] | None
+    _sizes: dict[int, int] = field(default_factory=dict)
+
+    def compressed_bits(self, row: int) -> int:
+        """What a sample takes by itself; every step asks, so it is compressed only once."""
+        if row not in self._sizes:
+            self._sizes[row] = 8 * len(zstd.compress(self.samples[row], _ZSTD_LEVEL))
+        return self._sizes[row]
 
 
 def ways(shard: ShardSamples, rules: Rules, *, keep_latents: bool) -> Iterator[Way]:
@@ -81,13 +89,26 @@ def ways(shard: ShardSamples, rules: Rules, *, keep_latents: bool) -> Iterator[W
             yield attempt.way(mode, named, {LATENTS: shard.latents}, base=0.0)
     if rules.guarantee.kind == "none":
         return
-    if rules.quantised_dtype is not None:
-        constant = np.full((1, 1), rules.base)
+    base = rules.base if rules.base is not None else _base(shard, rules)
+    if rules.quantised_dtype is not None and base is not None:
+        constant = np.full((1, 1), base)
         plain = _Attempts(shard, rules, constant, 0.0, rules.quantised_dtype)
         for attempt in plain.all(rules.quantised_steps):
-            yield attempt.way(Mode.QUANTISED, QUANTISED, kept, base=rules.base)
+            yield attempt.way(Mode.QUANTISED, QUANTISED, kept, base=base)
     nothing = np.zeros(len(shard.samples))
     yield Way(Mode.VERBATIM, {VERBATIM: shard.samples, **kept}, nothing, nothing)
+
+
+def _base(shard: ShardSamples, rules: Rules) -> float | None:
+    """A constant near most samples of a shard; None where integers reach few of them from any."""
+    values = shard.samples if shard.verbatim is None else shard.samples[~shard.verbatim]
+    some = values.reshape(-1)[:: max(1, values.size // _LOOKED_AT)].astype(np.float64)
+    if some.size == 0 or rules.quantised_dtype is None:
+        return None
+    low, high = np.quantile(some, (0.25, 0.75))
+    base = middle(float(low), float(high), rules.dtype)
+    reach = np.iinfo(rules.quantised_dtype).max * min(rules.quantised_steps)
+    return base if high - base < reach and base - low < reach else None
 
 
 @dataclass(frozen=True)
@@ -163,7 +184,7 @@ class _Attempts:
         for found in attempts:
             attempt = found.with_exceptions(self._too_far(found))
             yield attempt
-            expensive = _expensive(attempt)
+            expensive = _expensive(attempt, self._shard)
             if expensive.any():
                 yield attempt.with_exceptions(expensive)
 
@@ -209,7 +230,7 @@ class _Attempts:
         return too_far
 
 
-def _expensive(attempt: _Attempt) -> NDArray[np.bool_]:
+def _expensive(attempt: _Attempt, shard: ShardSamples) -> NDArray[np.bool_]:
     """Samples whose residuals take about as much as the sample itself does.
 
     A Laplace distribution of mean magnitude m has an entropy of log2(2 e m) bits.
@@ -219,5 +240,5 @@ def _expensive(attempt: _Attempt) -> NDArray[np.bool_]:
     bits = np.log2(2 * math.e * magnitude) * elements
     expensive = np.zeros(n, np.bool_)
     for row in np.flatnonzero(bits > _CHEAP_RESIDUAL_BITS * elements):
-        expensive[row] = 8 * len(zstd.compress(attempt.samples[row], _ZSTD_LEVEL)) < bits[row]
+        expensive[row] = shard.compressed_bits(int(row)) < bits[row]
     return expensive

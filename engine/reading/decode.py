@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from engine.array_output import check_output, write_array
 from engine.errors import InvalidInput
+from engine.limits import DEFAULT_MEMORY_LIMIT
 from engine.reading.selection import select_rows, slice_rows
 from engine.reading.store import Store
 from engine.runtime.codec import batches
@@ -23,6 +24,8 @@ def decode(
     rows: ArrayLike | slice | str = ":",
     overwrite: bool = False,
     device: str = "auto",
+    incomplete: bool = False,
+    max_memory_bytes: int = DEFAULT_MEMORY_LIMIT,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[int, ...]:
     """Decode rows of a store into `out`, a `.npy` file or a `.zarr` folder; return its shape.
@@ -33,15 +36,21 @@ def decode(
         rows: a slice, a list of rows, a mask, or text such as `100:200`.
         overwrite: replace what is at `out`.
         device: `auto`, `cpu` or `cuda`.
+        incomplete: also decode from a store that is still being written, if `rows` are committed.
+        max_memory_bytes: largest allocation that what lies in the store may ask for.
         progress: called with samples done and samples in all.
 
     Raises:
         InvalidInput: `out` is taken or has another ending, or the store has no such rows.
         CorruptStore: the store is damaged.
+        IncompleteStore: a row was never committed, or the store is still being written.
+        GuaranteeViolated: this device doesn't decode as the store's guarantee needs it.
         StorageError: the file system refused.
     """
     check_output(out, overwrite=overwrite)
-    opened = store if isinstance(store, Store) else Store(store, device)
+    opened = store
+    if not isinstance(opened, Store):
+        opened = Store(opened, device, incomplete=incomplete, max_memory_bytes=max_memory_bytes)
     wanted = _wanted(parse_rows(rows) if isinstance(rows, str) else rows, len(opened))
     shape = (len(wanted), *opened.shape[1:])
     write_array(out, _decoded(opened, wanted, progress), shape, opened.dtype)

@@ -137,7 +137,13 @@ class Store:
 
     @property
     def latents(self) -> zarr.Array[Any]:
-        """Integer latents `(samples, *latent_shape)`, an ordinary Zarr array."""
+        """Integer latents `(samples, *latent_shape)`, an ordinary Zarr array.
+
+        Raises:
+            IncompleteStore: some were not committed.
+            InvalidInput: some were not stored.
+        """
+        self.contents.check_stored(LATENTS)
         return self.contents.zarr_array(LATENTS)
 
     @functools.cached_property
@@ -153,8 +159,13 @@ class Store:
     @functools.cached_property
     def sidecars(self) -> Mapping[str, NDArray[Any]]:
         """The arrays carried along, by name, one item a sample."""
-        names = [name for name in self.contents.part.arrays if name.startswith(f"{SIDECARS}/")]
-        return {name.removeprefix(f"{SIDECARS}/"): self._sidecar(name) for name in names}
+        return {name: self._sidecar(f"{SIDECARS}/{name}") for name in self.sidecar_names}
+
+    @property
+    def sidecar_names(self) -> list[str]:
+        """Names of the arrays carried along."""
+        found = [name.partition(f"{SIDECARS}/") for name in self.contents.part.arrays]
+        return [name for before, separator, name in found if separator and not before]
 
     @property
     def summary(self) -> StoreSummary:

@@ -20,7 +20,7 @@ from engine.reading.deviation import deviations, violations
 from engine.reading.store import Store
 from engine.runtime.codec import batches
 from engine.sources import Source, open_source
-from engine.store.inspection import inspect
+from engine.store.inspection import inspect, printable
 from engine.store.plan import LATENTS, QUALITY
 
 # Another machine's decoder may differ in the last bits, and so move an error by one code.
@@ -77,7 +77,7 @@ def verify(
     except CorruptStore as error:
         return Verification((str(error),), 0, 0)
     inspection = inspect(opened.contents, progress)
-    problems = [f"{name}: {problem}" for name, problem in inspection.problems.items()]
+    problems = [f"{printable(name)}: {problem}" for name, problem in inspection.problems.items()]
     drift, accepted = _drift(opened, problems)
     compared = 0
     if against is not None:

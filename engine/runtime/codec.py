@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import threading
@@ -15,6 +16,7 @@ from cuda_kernels.error_statistics.reference import finish
 from engine.codec.files import DECODER, ENCODER, CodecFiles
 from engine.codec.manifest import Manifest
 from engine.errors import InvalidInput
+from engine.limits import DEFAULT_MEMORY_LIMIT
 from engine.runtime.device import Device, resolve_device
 from engine.runtime.session import Network
 
@@ -46,15 +48,26 @@ class Codec:
         self._lock = threading.Lock()
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], device: str = "auto") -> Codec:
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        device: str = "auto",
+        *,
+        max_memory_bytes: int = DEFAULT_MEMORY_LIMIT,
+    ) -> Codec:
         """Open a codec folder.
+
+        Args:
+            path: the folder.
+            device: `auto`, `cpu` or `cuda`.
+            max_memory_bytes: what its networks may take, loaded and run on one sample.
 
         Raises:
             InvalidInput: there is no such folder.
-            CorruptCodec: it isn't a codec, or is damaged.
+            CorruptCodec: it isn't a codec, or is damaged, or asks for more memory.
             DeviceUnavailable: `device` can't run networks here.
         """
-        return cls(CodecFiles.load(path), device)
+        return cls(CodecFiles.load(path, max_memory_bytes), device)
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write the codec folder, atomically."""
@@ -89,10 +102,16 @@ class Codec:
         """Shape of one sample's latents."""
         return self.manifest.latent.shape
 
-    @property
+    @functools.cached_property
     def batch_samples(self) -> int:
-        """Samples per run of a network."""
-        return batch_samples(self.sample_shape, self.device)
+        """Samples per run of a network: what suits the device, within the limit on memory."""
+        fitting = batch_samples(self.sample_shape, self.device)
+        for entry in self.manifest.files:
+            if entry.role in (ENCODER, DECODER) and entry.name in self.files.contents:
+                memory = self.files.memory(entry.role)
+                free = self.files.max_memory_bytes - memory.loaded_bytes
+                fitting = min(fitting, max(1, free // max(1, memory.sample_bytes)))
+        return fitting
 
     def encode(self, batch: ArrayLike, step: float = 1.0) -> NDArray[Any]:
         """Integer latents `(n, *latent_shape)` of samples `(n, *sample_shape)`.

@@ -21,7 +21,7 @@ from engine.codec.graph import (
 )
 from engine.codec.manifest import Bits, LatentFormat, Manifest
 from engine.codec.sample_format import SampleFormat
-from engine.errors import InvalidInput
+from engine.errors import CorruptCodec, InvalidInput
 from engine.quality import peak_value, psnr_db
 from engine.runtime.calibration import calibrate_latents
 from engine.runtime.certification import build_certificate, probe_candidates
@@ -59,6 +59,10 @@ def pack_networks(
         **(extra or {}),
     }
     bare = _codec_files(sample, latent, files, {}, training)
+    try:
+        bare.role(ENCODER), bare.role(DECODER)
+    except CorruptCodec as error:
+        raise InvalidInput(f"the networks can't become a codec: {error}") from None
     codec = Codec(bare, "cpu")
     measured = _measure(codec, calibration)
     certificate = build_certificate(bare, probe_candidates(codec, calibration))

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import functools
-import json
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,19 +13,18 @@ from engine.codec.files import MANIFEST, CodecFiles
 from engine.errors import (
     CorruptCodec,
     CorruptStore,
-    IncompatibleStore,
     IncompleteStore,
     InvalidInput,
-    StorageError,
 )
 from engine.guarantee import Guarantee
 from engine.limits import DEFAULT_MEMORY_LIMIT
 from engine.quality import error_levels
 from engine.store.arrays import METADATA, ShardedArray, axis_lengths
-from engine.store.head import ATTRIBUTE, VARIABLE, WRITING, Head, Part
+from engine.store.head import VARIABLE, WRITING, Part
 from engine.store.ledger import Mode, parse_record, parse_records, record_dtype
 from engine.store.objects import LocalObjects
 from engine.store.plan import CERTIFICATE, COMMITS, LATENTS, LEDGER, QUALITY
+from engine.store.root import read_head
 from engine.store.shard import CRC_BYTES, decode_index, index_size_bytes
 from engine.store.trusted import TrustedObjects
 
@@ -173,8 +170,9 @@ class StoreContents:
         contents = {name: self.trusted.bytes_array(f"{folder}/{name}") for name in sorted(names)}
         if MANIFEST not in contents:
             raise CorruptStore(f"{self.objects}: the codec has no {MANIFEST}")
+        limit = self.trusted.max_memory_bytes
         try:
-            codec = CodecFiles.from_contents(contents.pop(MANIFEST), contents)
+            codec = CodecFiles.from_contents(contents.pop(MANIFEST), contents, limit)
         except CorruptCodec as error:
             raise CorruptStore(f"{self.objects}: {folder}: {error}") from None
         if codec.digest != self.head.codec:
@@ -187,6 +185,17 @@ class StoreContents:
         if f"{CERTIFICATE}/{METADATA}" not in self.head.objects:
             return None
         return self.trusted.bytes_array(CERTIFICATE)
+
+    def check_stored(self, name: str) -> None:
+        """Refuse an array that some shards have nothing of: Zarr would read its fill value there.
+
+        Raises:
+            IncompleteStore: a shard was not committed.
+            InvalidInput: a shard was stored without the array.
+        """
+        sizes = self.ledger[f"size_bytes_{self.part.arrays.index(name)}"]
+        for shard in np.flatnonzero(sizes == 0):
+            self._check_stored_in(name, int(shard))
 
     def zarr_array(self, name: str) -> zarr.Array[Any]:
         """An array of the part as zarr-python opens it, read-only; only its metadata is checked."""
@@ -217,8 +226,7 @@ class StoreContents:
         """
         array = self.arrays[name]
         key = f"{self.part.path}/{array.key(shard)}"
-        if not self._recorded("size_bytes", name, shard):
-            raise InvalidInput(f"{self.objects}: shard {shard} was stored without {name}")
+        self._check_stored_in(name, shard)
         where = f"{self.objects}: chunk {chunk} of {key}"
         offset, length = (int(value) for value in self._index(name, shard)[chunk])
         self.trusted.check_size(length, where)
@@ -281,6 +289,10 @@ class StoreContents:
             raise CorruptStore(f"{self.objects}: {key} is not the one that the ledger recorded")
         return decode_index(content, f"{self.objects}: {key}")
 
+    def _check_stored_in(self, name: str, shard: int) -> None:
+        if not self._recorded("size_bytes", name, shard):
+            raise InvalidInput(f"{self.objects}: shard {shard} was stored without {name}")
+
     def _recorded(self, field: str, name: str, shard: int) -> Any:
         position = self.part.arrays.index(name)
         return self.record(shard)[f"{field}_{position}"]
@@ -296,45 +308,6 @@ class StoreContents:
         self.trusted.check_size(chunk_bytes, f"a chunk of {name}")
         self.trusted.check_size(index_size_bytes(array.grid.chunks_per_shard), f"{name}'s index")
         return array
-
-
-def is_store(path: str | os.PathLike[str]) -> bool:
-    """Whether a latent store, complete or not, lies at `path`.
-
-    Raises:
-        StorageError: the file system refused to look.
-    """
-    try:
-        document = json.loads(Path(path, METADATA).read_bytes())
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError, RecursionError):
-        return False
-    except OSError as error:
-        raise StorageError(f"{path}: can't be read: {error.strerror}") from None
-    attributes = document.get("attributes") if isinstance(document, dict) else None
-    return isinstance(attributes, dict) and ATTRIBUTE in attributes
-
-
-def read_head(objects: LocalObjects, max_memory_bytes: int = DEFAULT_MEMORY_LIMIT) -> Head:
-    """Read the head of a store, complete or not.
-
-    Raises:
-        InvalidInput: there is nothing.
-        CorruptStore: it isn't a latent store, or its head is damaged.
-        IncompatibleStore: it needs a later version of the engine.
-    """
-    size = objects.size_of(METADATA)
-    if size is None:
-        if not objects.folder.exists():
-            raise InvalidInput(f"{objects}: no such store; make one with `engine compress`")
-        raise CorruptStore(f"{objects}: not a latent store (no {METADATA} in it)")
-    if size > max_memory_bytes:
-        raise CorruptStore(
-            f"{objects}: {METADATA} has {size} bytes, the limit is {max_memory_bytes}"
-        )
-    try:
-        return Head.from_metadata(objects.get(METADATA))
-    except (CorruptStore, IncompatibleStore) as error:
-        raise type(error)(f"{objects}: {error}") from None
 
 
 def _closing_crc32c(content: bytes) -> int:

@@ -57,6 +57,11 @@ def inspect(
     return Inspection(dict(sorted(problems.items())), len(expected) + len(orphans) + 1)
 
 
+def printable(name: str) -> str:
+    """A file's name for a line of text: surplus files may be called anything."""
+    return name if name.isprintable() else ascii(name)
+
+
 def head_as_written(objects: LocalObjects) -> bytes:
     """The root's metadata as a writer puts them around the head that they hold."""
     document = json.loads(objects.get(METADATA))

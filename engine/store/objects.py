@@ -129,7 +129,7 @@ class LocalObjects:
         self._remove(self._path(prefix))
 
     def remove_files(self, keys: Container[str]) -> None:
-        """Remove the files that `keys` yields under these names, be they names of objects or not."""
+        """Remove the files that `keys` yields under these names, fit for objects or not."""
         for path in self._files():
             if path.relative_to(self.folder).as_posix() in keys:
                 self._remove(path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from engine.errors import IncompleteStore
 from engine.quality import peak_value, psnr_db
 from engine.store.contents import StoreContents
 from engine.store.ledger import Mode
@@ -15,6 +16,7 @@ from engine.store.plan import LATENTS
 class StoreSummary:
     """Sizes and quality of a store; errors are in the samples' units.
 
+    `samples` counts those that are committed: all, unless the store is still being written.
     `stored_bytes` counts every object: latents, decoder, encoder, quality, sidecars, metadata and
     ledger. `psnr_db` is that of the mean squared error over all samples, `worst_psnr_db` that of
     the worst sample; the peak is the dtype's range for uint8 and uint16, else that of the data.
@@ -47,10 +49,17 @@ class StoreSummary:
 
 
 def summarise(contents: StoreContents) -> StoreSummary:
-    """Sum up a sealed store."""
+    """Sum up a store, as far as it is committed.
+
+    Raises:
+        IncompleteStore: nothing is.
+    """
     sample = contents.codec_files.manifest.sample
     latent = contents.codec_files.manifest.latent
-    ledger, samples = contents.ledger, contents.part.samples
+    ledger = contents.ledger[contents.committed]
+    if not len(ledger):
+        raise IncompleteStore(f"{contents.objects}: nothing was committed yet")
+    samples = int((ledger["row_stop"] - ledger["row_start"]).sum())
     data_min, data_max = float(ledger["data_min"].min()), float(ledger["data_max"].max())
     peak = peak_value(sample.dtype, data_min, data_max)
     mean_squared_error = float(ledger["sum_squared_error"].sum()) / (

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from engine.errors import CorruptStore, InvalidInput
+from engine.limits import memory_problem
 from engine.store.arrays import METADATA, axis_lengths
 from engine.store.head import Head
 from engine.store.objects import LocalObjects
@@ -75,11 +76,8 @@ class TrustedObjects:
         Raises:
             CorruptStore: it would.
         """
-        if size_bytes > self.max_memory_bytes:
-            raise CorruptStore(
-                f"{self._objects}: {what} asks for {size_bytes} bytes of memory, the limit is "
-                f"{self.max_memory_bytes}; raise max_memory_bytes (--max-memory) if you trust it"
-            )
+        if problem := memory_problem(what, size_bytes, self.max_memory_bytes):
+            raise CorruptStore(f"{self._objects}: {problem}")
 
     @contextlib.contextmanager
     def making_sense(self, key: str) -> Iterator[None]:
@@ -90,4 +88,3 @@ class TrustedObjects:
             raise CorruptStore(f"{self._objects}: {key} makes no sense ({error!r})") from None
         except RecursionError:
             raise CorruptStore(f"{self._objects}: {key} makes no sense (nested too deep)") from None
-

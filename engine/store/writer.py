@@ -13,11 +13,11 @@ import numpy as np
 from engine.codec.files import MANIFEST
 from engine.errors import CorruptStore, IncompatibleStore, IncompleteStore, StorageError
 from engine.store.arrays import METADATA, bytes_metadata, group_metadata, group_paths
-from engine.store.contents import read_head
 from engine.store.head import VARIABLE, WRITING, Head
 from engine.store.ledger import Mode, make_record, parse_record, record_dtype
 from engine.store.objects import LocalObjects
 from engine.store.plan import CERTIFICATE, COMMITS, LEDGER, PART, StorePlan
+from engine.store.root import read_head
 from engine.store.shard import ShardObject, encode_chunk
 
 LEDGER_CHUNK_RECORDS = 4096

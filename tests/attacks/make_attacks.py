@@ -16,8 +16,9 @@ from engine.codec.files import DECODER, ENCODER, CodecFiles, file_entry
 from engine.codec.graph import build_encoder
 from engine.codec.manifest import LatentFormat, Manifest
 from engine.codec.sample_format import SampleFormat
-from tests.attacks.graphs import GRAPHS, LATENTS, SAMPLE, F, decoder, node, sizes, value, weight
+from tests.attacks.graphs import GRAPHS
 from tests.attacks.manifests import MANIFESTS
+from tests.attacks.models import LATENTS, SAMPLE, F, decoder, node, sizes, value, weight
 
 HERE = Path(__file__).parent
 GOOD, TABLE, CODEC_ATTACKS = "good.codec", "attacks.json", "codec"

@@ -4,7 +4,8 @@ import copy
 import json
 
 from engine.codec.operators import ALLOWED_OPERATORS
-from tests.attacks.graphs import GRAPHS, decoder
+from tests.attacks.graphs import GRAPHS
+from tests.attacks.models import decoder
 
 INTEGERS = [0, 1, -1, 2, 3, 4, 7, 8, 24, 255, 1 << 15, 1 << 24, 1 << 30, -(1 << 30)]
 INTEGERS += [1 << 31, 1 << 32, (1 << 63) - 1, -(1 << 63)]

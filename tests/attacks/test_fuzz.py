@@ -14,8 +14,8 @@ from engine.codec.files import CodecFiles
 from engine.codec.graph_safety import check_decoder
 from engine.codec.manifest import Manifest
 from engine.errors import CorruptCodec, IncompatibleStore
-from tests.attacks.graphs import decoder
 from tests.attacks.make_attacks import CODEC_ATTACKS, GOOD, HERE
+from tests.attacks.models import decoder
 from tests.attacks.mutations import change, mutated_bytes, mutated_document, mutated_graph
 
 LONG = 20_000

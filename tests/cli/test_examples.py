@@ -15,7 +15,7 @@ from engine.cli import main
 
 README = Path(__file__).parents[2] / "README.md"
 # In the order in which a user runs them: each may need what the ones before it made.
-ORDER = ("train", "compress", "decode", "encode", "info", "verify", "pack")
+ORDER = ("train", "compress", "decode", "encode", "info", "verify", "repair", "pack")
 
 
 def run_engine(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -87,7 +87,8 @@ def test_json_is_json(results, folder):
         "engine info digits.zarr --json",
         "engine info digits.codec --json",
         "engine verify digits.zarr --json",
-        "engine compress digits.npy digits.zarr --codec digits.codec --with labels.npy --json",
+        "engine repair digits.zarr --from digits.npy --json",
+        "engine compress digits.npy digits.zarr --codec digits.codec --max-error 8 --json",
         "engine decode digits.zarr j.npy --json",
         "engine encode digits.npy k.npy --codec digits.codec --json",
     ):
@@ -102,6 +103,7 @@ def test_errors_take_one_line_and_a_code(folder):
         "engine compress digits.npy new.zarr --codec absent.codec",
         "engine info absent",
         "engine verify absent.zarr",
+        "engine repair absent.zarr --from digits.npy",
         "engine decode absent.zarr out.npy",
         "engine train absent.npy new.codec",
         "engine pack absent.onnx absent.onnx new.codec --calibrate digits.npy",

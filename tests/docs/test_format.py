@@ -1,10 +1,8 @@
 """`docs/format.md` and the code say the same: tables are read from the page, so none can drift."""
 
-import dataclasses
 import hashlib
 import json
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,43 +12,25 @@ import engine
 from engine.codec import graph, manifest
 from engine.codec.sample_format import SampleFormat
 from engine.geometry import RowGrid
+from engine.guarantee import NO_GUARANTEE, Guarantee
 from engine.quality import error_levels
 from engine.store import head, ledger, writer
 from engine.store.arrays import ShardedArray
 from engine.store.plan import QUALITY_COLUMNS
 
-PAGE = (Path(__file__).parents[2] / "docs" / "format.md").read_text()
+from .format_page import (
+    PAGE,
+    code_words,
+    fields,
+    matches,
+    members,
+    record_layout,
+    section,
+    tables,
+    tree_objects,
+)
+
 PART = "data/part-0"
-
-
-def section(number):
-    """The text below the heading with this number, as far as the next heading."""
-    (text,) = re.findall(
-        rf"^#+ {re.escape(number)}\.? .*?\n(.*?)(?=^## |^### |\Z)", PAGE, re.M | re.S
-    )
-    return text
-
-
-def tables(number):
-    """The tables of a section: each a list of rows of cells; code cells lose their backquotes."""
-    found = re.findall(r"(?:^\|.*\|\n)+", section(number), re.M)
-    return [
-        [[_plain(cell) for cell in line.strip("|\n").split("|")] for line in lines[2:]]
-        for lines in (table.splitlines() for table in found)
-    ]
-
-
-def _plain(cell):
-    code = re.fullmatch(r"`([^`]*)`", cell.strip())
-    return code[1] if code else cell.strip()
-
-
-def members(table):
-    return {row[0] for row in table}
-
-
-def fields(dataclass):
-    return {field.name for field in dataclasses.fields(dataclass)}
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +65,13 @@ def test_manifest(digits_codec):
     assert set(entry) == fields(manifest.FileEntry)
 
 
+def test_roles(digits_codec):
+    roles = {name: code_words(role)[0] for name, role, _ in tables("2.1")[0]}
+    found = {entry.name: entry.role for entry in digits_codec.files.manifest.files}
+    assert found.items() <= roles.items()
+    assert set(found.values()) == {"encoder", "decoder", "certificate"}
+
+
 def test_graphs(digits_codec):
     import onnx
 
@@ -97,30 +84,16 @@ def test_graphs(digits_codec):
         assert [value.name for value in (*model.input, *model.output)] == expected
 
 
-def test_layout(store):
-    keys = {path.relative_to(store).as_posix() for path in store.rglob("*") if path.is_file()}
+def test_layout(store, kept_store, tmp_path):
+    job = kept_store("max error")
+    job.compress(tmp_path / "coarse.zarr", step=2.0, fill_value=None)
+    stores = [store, job.path, tmp_path / "coarse.zarr"]
+    stores += [kept_store(kind).path for kind in ("quantised", "verbatim")]
+    keys = {p.relative_to(s).as_posix() for s in stores for p in s.rglob("*") if p.is_file()}
     patterns = [name for name in tree_objects() if "/commits/" not in name]
     matched = {pattern: {key for key in keys if matches(pattern, key)} for pattern in patterns}
     assert set().union(*matched.values()) == keys
     assert all(matched.values())
-
-
-def tree_objects():
-    """The objects of the tree in 3.1, full names with placeholders."""
-    (tree,) = re.findall(r"```\n(.*?)```", section("3.1"), re.S)
-    folders = []
-    for line in tree.splitlines():
-        name = re.split(r"  +", line.strip())[0]
-        depth = (len(line) - len(line.lstrip())) // 2
-        if name.endswith("/"):
-            folders[depth:] = [name]
-        elif name == "zarr.json" or name.startswith("c/"):
-            yield "".join(folders[:depth]) + name
-
-
-def matches(pattern, key):
-    names = re.sub(r"<[^>]+>", "[^/]+", pattern.replace(".", r"\."))
-    return re.fullmatch(re.sub(r"\[/0.*\]", "(/0)*", names), key)
 
 
 def test_head(store):
@@ -131,6 +104,8 @@ def test_head(store):
     assert members(fingerprint) == document["fingerprint"].keys()
     (states,) = [row[2] for row in whole if row[0] == "state"]
     assert {head.WRITING, head.SEALED} == set(re.findall(r"`(\w+)`", states))
+    group = {"attributes": {"latent_store": document}, "node_type": "group", "zarr_format": 3}
+    assert (store / "zarr.json").read_bytes() == canonical(group) + b"\n"
     claimed = document.pop("sha256")
     assert claimed == hashlib.sha256(canonical(document)).hexdigest()
     identity = hashlib.sha256(canonical(document["fingerprint"])).hexdigest()
@@ -187,52 +162,37 @@ def test_quality(store):
 
 
 def test_byte_arrays():
-    chunks = {row[0]: int(re.match(r"\d+", row[3])[0]) for row in tables("3.6")[0]}
+    chunks = {
+        name: int(re.match(r"\d+", row[3])[0])
+        for row in tables("3.6")[0]
+        for name in code_words(row[0])
+    }
     assert chunks["codecs/<digest>/<file>"] == writer.CODEC_CHUNK_BYTES
+    assert chunks["data/certificate"] == writer.CODEC_CHUNK_BYTES
     assert chunks["ledger"] == writer.LEDGER_CHUNK_RECORDS
     assert chunks["commits"] == 1
 
 
-def record_layout(chunks_per_shard):
-    """The dtype that section 3.7 gives for arrays with these numbers of chunks per full shard."""
-    fixed, entry = tables("3.7")
-    names, types, offsets = [], [], []
-
-    def add(start, rows, suffix, chunks):
-        for offset, size, kind, name, _ in rows:
-            size_bytes = int(size.replace("4n", str(4 * chunks)))
-            count = size_bytes // int(kind[1:])
-            names.append(name + suffix)
-            scalar = (kind == "u1" and count == 1) or (kind in ("u4", "u8", "f8") and size != "4n")
-            types.append(f"<{kind}" if scalar else (f"<{kind}", (count,)))
-            offsets.append(start + int(offset))
-        return offsets[-1] + size_bytes
-
-    end = add(0, fixed, "", 1)
-    assert f"start at offset {end}" in section("3.7")
-    for position, chunks in enumerate(chunks_per_shard):
-        end = add(end, entry, f"_{position}", chunks)
-    return np.dtype(
-        {
-            "names": [*names, "crc32c"],
-            "formats": [*types, "<u4"],
-            "offsets": [*offsets, end],
-            "itemsize": end + 4,
-        }
-    )
-
-
-def test_record_offsets_are_those_of_the_code():
+@pytest.mark.parametrize("guarantee", [NO_GUARANTEE, Guarantee("lossless")])
+def test_record_offsets_are_those_of_the_code(guarantee):
     arrays = [
         ShardedArray(str(chunks), RowGrid(99, 8, 8 * chunks), (), np.dtype(np.uint8), 0)
         for chunks in (3, 1, 1)
     ]
-    expected, found = record_layout([3, 1, 1]), ledger.record_dtype(arrays)
+    expected = record_layout([3, 1, 1], lossless=guarantee.kind == "lossless")
+    found = ledger.record_dtype(arrays, guarantee)
     assert expected.names == found.names
     assert {n: expected.fields[n][:2] for n in found.names} == {
         n: found.fields[n][:2] for n in found.names
     }
     assert expected.itemsize == found.itemsize
+    assert f"start at offset {found.fields['size_bytes_0'][1]}" in section("3.7")
+
+
+def test_modes():
+    assert {row[0]: row[1] for row in tables("3.7")[2]} == {
+        str(mode.value): mode.name.lower() for mode in ledger.Mode
+    }
 
 
 def test_a_ledger_reads_by_the_table(store):
@@ -240,7 +200,7 @@ def test_a_ledger_reads_by_the_table(store):
     layout = record_layout([3, 1, 1, 1])
     records = zarr.open_array(store / PART / "ledger", mode="r")[:].view(layout)
     assert records["version"].tolist() == [ledger.RECORD_VERSION] * 3
-    assert records["mode"].tolist() == [ledger.LATENTS_ONLY] * 3
+    assert records["mode"].tolist() == [ledger.Mode.LATENTS] * 3
     assert records["shard"].tolist() == [0, 1, 2]
     assert records["row_start"].tolist() == [0, 48, 96]
     assert records["row_stop"].tolist() == [48, 96, 100]

@@ -78,5 +78,5 @@ def drifting(distance, rng=None):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(onnxruntime.InferenceSession, "run", run_drifting)
-        patch.setattr(drift, "_passed", {})  # another machine knows nothing of this one
+        patch.setattr(drift, "_passed", set())  # another machine knows nothing of this one
         yield

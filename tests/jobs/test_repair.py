@@ -1,10 +1,22 @@
 """Repair: a damaged store is again what it was, and what was whole is not touched."""
 
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 import engine
-from engine.errors import CorruptStore, EngineError, IncompleteStore, InvalidInput
+from engine.errors import CorruptStore, IncompleteStore, InvalidInput
+from engine.jobs.former_job import former_job
+from engine.sources import open_source
+from engine.store.contents import StoreContents
+from engine.store.ledger import Mode
+from engine.store.writer import StoreWriter
 
 from ..kept_stores import object_names, shard_names, shard_of
 from ..laws import assert_same_tree, flip_bit, tree, truncate
@@ -142,7 +154,7 @@ def test_a_damaged_head_is_refused_and_nothing_touched(kept, copy):
     flip(copy / HEAD)
     flip(copy / shard_names(copy)[0])
     before = tree(copy)
-    with pytest.raises(CorruptStore, match="head is damaged|not a latent store"):
+    with pytest.raises(CorruptStore, match=r"head is damaged|not a latent store"):
         kept.repair(copy)
     assert tree(copy) == before
 
@@ -217,7 +229,9 @@ def test_a_store_without_its_encoder_needs_the_codec(kind, kept_store, tmp_path)
     kept.compress(store, keep_encoder=False)
     whole = tree(store)
     flip(store / "data/part-0/latents/c/1/0")
-    with pytest.raises(EngineError, match="--codec") as raised:
+    with pytest.raises(
+        InvalidInput, match=r"stored without its encoder.*pass it \(--codec\)"
+    ) as raised:
         kept.repair(store)
     assert "\n" not in str(raised.value)
     kept.repair(store, codec=kept.codec)
@@ -249,3 +263,164 @@ def test_progress_counts_shards(kept_store, tmp_path):
     seen = []
     kept.repair(copy, progress=lambda *counts: seen.append(counts))
     assert seen == [(1, 2), (2, 2)]
+
+
+def of_another_machine(kept, path, make_shard):
+    """The store as another machine might have written it: shard 1 came out as `make_shard` has it.
+
+    Everything in it is in order, and holds what it promises.
+    """
+    kept.compress(path)
+    contents = StoreContents(path)
+    with open_source(kept.data) as source:
+        job = former_job(contents, source, kept.codec, kept.options.get("sidecars"), "cpu")
+        plan = job.coded(job.plan(), contents)
+    records = {shard: record.tobytes() for shard, record in enumerate(contents.ledger)}
+    record = np.frombuffer(records.pop(1), contents.ledger.dtype)[0]
+    facts = {name: record[name] for name in ("mode", *record.dtype.names[7:18])}
+    made = {
+        array.name: array.encode_shard(contents.read_chunk(array.name, 1, 0)[:8])
+        for array in plan.arrays
+        if array.grid.chunks_per_shard == 1
+    }
+    rows = slice(8, 16)
+    latents = np.concatenate([contents.read_chunk("latents", 1, chunk) for chunk in (0, 1)])
+    changed, more = make_shard(kept.data[rows], latents)
+    made |= {name: plan.array(name).encode_shard(values) for name, values in changed.items()}
+    writer = StoreWriter.reopen(contents.objects, plan, contents.head, records)
+    writer.commit(1, made, facts | more)
+    writer.seal()
+    assert engine.verify(path, against=kept.data, device="cpu").ok
+    return path
+
+
+def one_off(samples, latents):
+    """Latents that were rounded the other way."""
+    latents = latents.copy()
+    latents[3, 1] += 1
+    return {"latents": latents, "quality": np.full((8, 2), 255, np.uint8)}, {}
+
+
+def as_they_are(samples, latents):
+    """The samples themselves, where residuals are smaller here."""
+    return {"latents": latents, "verbatim": samples}, {"mode": Mode.VERBATIM, "patches": 0}
+
+
+OTHERS = [("none", one_off, "latents/c/1/0"), ("max error", as_they_are, "verbatim/c/1/0/0")]
+
+
+@pytest.mark.parametrize(("kind", "make_shard", "name"), OTHERS)
+def test_a_shard_that_comes_out_otherwise_is_committed_anew(
+    kind, make_shard, name, kept_store, tmp_path
+):
+    kept = kept_store(kind)
+    store = of_another_machine(kept, tmp_path / "it.zarr", make_shard)
+    head, before = StoreContents(store).head, states(store)
+    whole = "data/part-0/quality/c/2/0"
+    flip(store / f"data/part-0/{name}")
+    flip(store / whole)
+    report = kept.repair(store)
+    assert (report.identical, report.shards) == (False, (1, 2))
+    contents = StoreContents(store)
+    assert contents.is_sealed
+    assert contents.head.generation == head.generation + 1
+    written = {n for n, state in states(store).items() if before.get(n) != state}
+    touched = {n for n in written if shard_of(n) not in (1, None)}
+    assert touched == {whole}
+    assert engine.verify(store, against=kept.data, device="cpu").problems == ()
+    for path in shard_names(kept.path):
+        assert (store / path).read_bytes() == (kept.path / path).read_bytes()
+    assert shard_names(store) == shard_names(kept.path)
+
+
+@pytest.mark.parametrize(("kind", "make_shard", "name"), OTHERS)
+def test_what_is_whole_stays_where_a_neighbour_is_damaged(
+    kind, make_shard, name, kept_store, tmp_path
+):
+    """Only what is damaged has to come out as it was."""
+    kept = kept_store(kind)
+    store = of_another_machine(kept, tmp_path / "it.zarr", make_shard)
+    before = tree(store)
+    flip(store / "data/part-0/sidecars/label/c/1")
+    report = kept.repair(store, sidecars=kept.options["sidecars"])
+    assert report.identical
+    assert tree(store) == before
+
+
+class Repairs:
+    """Repairs of copies of a damaged store, killed before each of some changes."""
+
+    def __init__(self, kept, damaged, folder):
+        self._kept, self._damaged, self._folder = kept, damaged, folder
+        np.save(folder / "data.npy", kept.data)
+        kept.codec.save(folder / "it.codec")
+
+    def changes(self):
+        """How many changes a whole repair makes."""
+        ((status, changes),) = self._run([0])
+        assert status == 0
+        return changes
+
+    def killed(self, kill_at):
+        """The stores that were left, one a kill."""
+        for status, _ in self._run(kill_at):
+            assert status == signal.SIGKILL
+        return [self._store(at) for at in kill_at]
+
+    def _store(self, at):
+        return self._folder / f"killed-{at}.zarr"
+
+    def _run(self, kill_at):
+        for at in kill_at:
+            shutil.copytree(self._damaged, self._store(at))
+        repairs = json.dumps([(str(self._store(at)), at) for at in kill_at])
+        files = [self._folder / "data.npy", self._folder / "it.codec", repairs]
+        script = Path(__file__).with_name("killed_repairs.py")
+        return json.loads(subprocess.check_output([sys.executable, script, *files]))
+
+
+def check_killed(kept, repairs, share):
+    """Killed before some of the changes, it is repaired or finished by running again."""
+    changes = repairs.changes()
+    rng = np.random.default_rng(0)
+    chosen = rng.choice(np.arange(1, changes + 1), -(-changes // share), replace=False)
+    for store in repairs.killed(sorted({1, changes, *chosen.tolist()})):
+        try:
+            kept.repair(store, codec=kept.codec)
+        except IncompleteStore:
+            assert engine.open(store, device="cpu", incomplete=True).committed.any()
+            kept.compress(store)
+        kept.repair(store)
+        assert engine.verify(store, against=kept.data, device="cpu").ok
+        for name in shard_names(kept.path):
+            assert (store / name).read_bytes() == (kept.path / name).read_bytes()
+        assert not list(store.rglob("*.partial"))
+        yield store
+
+
+SHARES = [pytest.param(12), pytest.param(1, marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize("share", SHARES)
+@pytest.mark.parametrize("kind", ["gaps", "lossless", "min PSNR"])
+def test_killed_before_random_changes(kind, share, kept_store, tmp_path):
+    kept = kept_store(kind)
+    damaged = kept.copy(tmp_path / "damaged.zarr")
+    for name in object_names(damaged)[1::2]:
+        if name != HEAD and "sidecars" not in name:
+            flip(damaged / name)
+    (damaged / "notes.txt").write_text("surplus")
+    for store in check_killed(kept, Repairs(kept, damaged, tmp_path), share):
+        assert_same_tree(store, kept.path)
+
+
+@pytest.mark.parametrize("share", SHARES)
+@pytest.mark.parametrize(("kind", "make_shard", "name"), OTHERS)
+def test_killed_while_a_shard_is_committed_anew(
+    kind, make_shard, name, share, kept_store, tmp_path
+):
+    kept = kept_store(kind)
+    damaged = of_another_machine(kept, tmp_path / "damaged.zarr", make_shard)
+    flip(damaged / f"data/part-0/{name}")
+    for store in check_killed(kept, Repairs(kept, damaged, tmp_path), share):
+        assert StoreContents(store).head.generation == 3

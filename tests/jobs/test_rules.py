@@ -54,7 +54,11 @@ def test_quantised_samples_take_the_narrowest_integers_that_reach_both_ends():
         assert found.quantised_dtype == dtype
         reach = (FIELD.span / 2) / min(found.quantised_steps)
         assert reach <= np.iinfo(dtype).max
-    assert rules(within(1e-9), "f8", FIELD).quantised_dtype is None
+
+
+def test_where_none_reach_each_shard_has_its_own_base():
+    found = rules(within(1e-3), "f4", Survey(-20.0, 1e30, 0, ()))
+    assert (found.base, found.quantised_dtype) == (None, "i4")
 
 
 def test_a_network_that_drifts_as_far_as_the_bound_is_not_used():
@@ -90,13 +94,13 @@ def test_steps_for_a_psnr_keep_it_if_errors_are_uniform():
 
 
 def test_the_base_is_a_sample_and_lies_amid_the_data():
-    for survey, dtype in (
-        (Survey(0.0, 255.0, 0, ()), "u1"),
-        (Survey(-3.0, 4.0, 0, ()), "i4"),
-        (FIELD, "f2"),
-        (Survey(0.1, 0.2, 0, ()), "f4"),
-        (Survey(-1.7e308, 1.7e308, 0, ()), "f8"),
+    for survey, dtype, error in (
+        (Survey(0.0, 255.0, 0, ()), "u1", 1.0),
+        (Survey(-3.0, 4.0, 0, ()), "i4", 1.0),
+        (FIELD, "f2", 1.0),
+        (Survey(0.1, 0.2, 0, ()), "f4", 1.0),
+        (Survey(-1.7e308, 1.7e308, 0, ()), "f8", 1e305),
     ):
-        base = rules(within(1.0), dtype, survey).base
+        base = rules(within(error), dtype, survey).base
         assert survey.low <= base <= survey.high
         assert float(np.dtype(dtype).type(base)) == base

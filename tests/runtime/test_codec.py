@@ -175,9 +175,8 @@ def test_a_store_copy_decodes_without_its_encoder(digits_codec, digits):
 
 def test_networks_that_are_none_are_damage(digits_codec, digits):
     codec = Codec(CodecFiles(digits_codec.manifest, {"encoder.onnx": b"garbage"}), "cpu")
-    with pytest.raises(CorruptCodec, match=r"can't load the network: .+") as raised:
+    with pytest.raises(CorruptCodec, match=r"^encoder\.onnx: it is not an ONNX model$"):
         codec.encode(digits[:1])
-    assert len(str(raised.value).splitlines()) == 1
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 import engine
 from engine.errors import CorruptStore, EngineError, IncompatibleStore, IncompleteStore
 from engine.store.arrays import METADATA
-from engine.store.contents import StoreContents, is_store
+from engine.store.contents import StoreContents
+from engine.store.root import is_store
 from engine.store.head import ATTRIBUTE, WRITING, _digest
 
 from ..laws import flip_bit, same_values, truncate

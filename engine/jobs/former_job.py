@@ -1,0 +1,97 @@
+"""The job that wrote a store, as the store's fingerprint has it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from engine.errors import CorruptStore, InvalidInput
+from engine.guarantee import Guarantee
+from engine.jobs.compression_job import CompressionJob
+from engine.jobs.fingerprint import identify
+from engine.jobs.fit import check_fit
+from engine.jobs.promise import survey_under
+from engine.jobs.sidecars import LostSidecar, Sidecar, open_sidecars
+from engine.runtime.codec import Codec
+from engine.sources import Source
+from engine.store.contents import StoreContents
+from engine.store.plan import SIDECARS, SidecarFormat
+
+
+def former_job(
+    contents: StoreContents,
+    source: Source,
+    codec: Codec | str | os.PathLike[str] | None,
+    sidecars: Mapping[str, Any] | Sequence[Any] | None,
+    device: str,
+) -> CompressionJob:
+    """The job that wrote a store; what of its sidecars is not given can't be read.
+
+    Raises:
+        InvalidInput: data, codec or a sidecar are not those that the store was made of, or are
+            needed.
+        CorruptStore: the store's own copy of the codec is damaged.
+    """
+    running = _codec(contents, codec, device)
+    check_fit(source, running)
+    wanted = contents.head.fingerprint
+    if identify(source) != wanted["data"]:
+        raise InvalidInput(f"{source.name}: is not the data that {contents.objects} was made of")
+    guarantee = Guarantee.from_json(wanted["guarantee"])
+    return CompressionJob(
+        store=contents.objects,
+        source=source,
+        sidecars=_sidecars(contents, sidecars, len(source)),
+        identity={name: wanted[name] for name in ("data", "sidecars")},
+        codec=running,
+        guarantee=guarantee,
+        survey=survey_under(source, guarantee),
+        step=wanted["step"],
+        keep_latents=wanted["keep_latents"],
+        keep_encoder=wanted["keep_encoder"],
+        portable=wanted["portable"],
+        sizes=(wanted["chunk_samples"], wanted["shard_samples"]),
+        batch=running.batch_samples,
+        workers=1,
+    )
+
+
+def _codec(
+    contents: StoreContents, given: Codec | str | os.PathLike[str] | None, device: str
+) -> Codec:
+    """The codec that the store was written with."""
+    if given is None:
+        return Codec(contents.codec_files, device)
+    codec = (given if isinstance(given, Codec) else Codec.load(given, device)).on(device)
+    if codec.digest != contents.head.codec:
+        raise InvalidInput(
+            f"{contents.objects}: was written with the codec {contents.head.codec[:12]}…, "
+            f"not with {codec.digest[:12]}…"
+        )
+    return codec
+
+
+def _sidecars(
+    contents: StoreContents, given: Mapping[str, Any] | Sequence[Any] | None, samples: int
+) -> dict[str, Sidecar | LostSidecar]:
+    """The sidecars that were given, and stand-ins for the rest."""
+    opened: dict[str, Sidecar | LostSidecar] = dict(open_sidecars(given, samples))
+    wanted = contents.head.fingerprint["sidecars"]
+    for name, sidecar in opened.items():
+        if isinstance(sidecar, Sidecar) and identify(sidecar.source) != wanted.get(name):
+            raise InvalidInput(f"{contents.objects}: was written with another sidecar {name!r}")
+    for name in wanted:
+        if name not in opened:
+            opened[name] = LostSidecar(name, _kept_format(contents, name))
+    return opened
+
+
+def _kept_format(contents: StoreContents, name: str) -> SidecarFormat:
+    try:
+        array = contents.arrays[f"{SIDECARS}/{name}"]
+    except CorruptStore as error:
+        raise InvalidInput(
+            f"{error}; to repair that, pass all sidecars, {name!r} too (--with {name}=PATH)"
+        ) from None
+    return SidecarFormat(array.item_shape, array.dtype, array.attributes)
