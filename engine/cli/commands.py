@@ -111,8 +111,8 @@ class CatchErrors(click.Group):
         except KeyboardInterrupt:
             click.echo("interrupted: run the same command again to go on", err=True)
             ctx.exit(INTERRUPTED)
-        except (click.ClickException, click.Abort, click.exceptions.Exit):
-            raise
+        except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
+            raise  # click ends quietly where nobody reads on
         except Exception as error:
             if os.environ.get("ENGINE_TRACEBACK"):
                 raise

@@ -58,7 +58,7 @@ def info_command(path: Path, *, as_json: bool, **options: Any) -> None:
 @device_option
 @json_option
 def verify_command(store: Path, *, as_json: bool, **options: Any) -> None:
-    """Check every object of STORE, and its recorded quality against the original data.
+    """Check every object of STORE and this device, and the guarantee against the original data.
 
     Exits with 1 if anything is wrong, and names every damaged, missing or surplus object.
 
@@ -73,6 +73,9 @@ def verify_command(store: Path, *, as_json: bool, **options: Any) -> None:
     else:
         for problem in result.problems:
             click.echo(problem)
+        if result.drift is not None:
+            drift, accepted = f"{result.drift:.3g}", f"{result.accepted_drift:.3g}"
+            click.echo(f"this device decodes the probes {drift} off (accepted: {accepted})")
         found = f"{len(result.problems)} problems" if result.problems else "ok"
         click.echo(
             f"{store}: {found} ({result.objects_checked} objects checked, "

@@ -51,11 +51,21 @@ class CompressionReport(StoreSummary):
     @property
     def advice(self) -> str | None:
         """What to use instead where this store doesn't pay, or None."""
-        if self.zstd_ratio < self.ratio:
+        if self.zstd_ratio >= self.ratio:
+            return (
+                f"zstd alone stores this data losslessly at ratio {self.zstd_ratio:.1f}, this "
+                f"store reached {self.ratio:.1f}: prefer zarr + zstd here, or a store of more "
+                f"samples"
+            )
+        if self.modes["latents"] or self.modes["residuals"]:
             return None
+        spare = self.latent_bytes + self.codec_bytes
         return (
-            f"zstd alone stores this data losslessly at ratio {self.zstd_ratio:.1f}, this store "
-            f"reached {self.ratio:.1f}: prefer zarr + zstd here, or a store of more samples"
+            f"no shard needs the networks to keep this guarantee: without latents (--no-latents) "
+            f"the store is up to {spare} bytes smaller, and a looser guarantee may use them"
+            if self.latent_bytes
+            else "no shard needs the networks to keep this guarantee, so they were left out: the "
+            "samples themselves, predicted and coded, are smaller"
         )
 
 
