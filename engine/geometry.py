@@ -46,7 +46,7 @@ class RowGrid:
     @property
     def shard_count(self) -> int:
         """Number of shards."""
-        return math.ceil(self.samples / self.shard_samples)
+        return -(-self.samples // self.shard_samples)
 
     @property
     def chunks_per_shard(self) -> int:

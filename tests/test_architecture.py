@@ -54,7 +54,7 @@ def test_using_a_codec_loads_no_torch(digits_codec, tmp_path):
         "engine.open(sys.argv[2])[1]\n"
     )
     loaded = loaded_by(program, tmp_path / "digits.codec", tmp_path / "digits.zarr")
-    assert {"onnxruntime", "zarr"} <= loaded
+    assert "onnxruntime" in loaded
     assert loaded & {"torch", "triton", "dask", "xarray", "matplotlib"} == set()
 
 

@@ -73,13 +73,13 @@ def verify_command(store: Path, *, as_json: bool, **options: Any) -> None:
     else:
         for problem in result.problems:
             click.echo(problem)
-        if result.drift is not None:
-            drift, accepted = f"{result.drift:.3g}", f"{result.accepted_drift:.3g}"
-            click.echo(f"this device decodes the probes {drift} off (accepted: {accepted})")
         found = f"{len(result.problems)} problems" if result.problems else "ok"
+        drift = ""
+        if result.drift is not None:
+            drift = f", drift {result.drift:.3g} of at most {result.accepted_drift:.3g}"
         click.echo(
             f"{store}: {found} ({result.objects_checked} objects checked, "
-            f"{result.samples_compared} samples compared)"
+            f"{result.samples_compared} samples compared{drift})"
         )
     if not result.ok:
         click.get_current_context().exit(1)

@@ -15,8 +15,9 @@ from engine.store.prediction import NO_PREDICTION, WEIGHT_BITS, Prediction
 _FAST_ZSTD, _SLOW_ZSTD = 1, 6  # the second is the highest that keeps to about 50 MB/s
 _PCODEC_LEVEL = 8
 _TRIED_PREDICTIONS = 2
-_WORTH_IT = 0.99
-_FITTED_VALUES = 1 << 17
+_WORTH_IT = 0.998
+_FITTED_VALUES = 1 << 16
+_COUNTED_VALUES = 1 << 20
 _FITTING_ROUNDS = 6
 # How far neighbours of a weighted sum lie at most, all axes together, by the number of axes.
 _REACH = {1: 2, 2: 3, 3: 2}
@@ -29,7 +30,7 @@ def choose_coding(chunks: Sequence[NDArray[Any]], *, portable: bool) -> Coded:
         chunks: a few `(chunk_samples, *item_shape)` of integers or floats, of one shape and dtype.
         portable: core Zarr v3 codecs only.
 
-    The predictions of least entropy are tried with every coding; a dearer one must save 1 %.
+    The predictions of least entropy are tried with every coding; a dearer one must save something.
     """
     dtype = chunks[0].dtype
     best, smallest = Coded(), float("inf")
@@ -130,5 +131,10 @@ def _least_absolute(
 
 def _entropy_bits(values: NDArray[Any]) -> float:
     """Empirical entropy of all values together."""
-    counts = np.unique(values, return_counts=True)[1]
+    low, high = int(values.min()), int(values.max())
+    if high - low < _COUNTED_VALUES:
+        counts = np.bincount(np.ravel(values).astype(np.int64) - low)
+        counts = counts[counts > 0]
+    else:
+        counts = np.unique(values, return_counts=True)[1]
     return float(values.size * np.log2(values.size) - counts @ np.log2(counts))

@@ -49,7 +49,8 @@ class CompressionJob:
 
     `identity` is that of data and sidecars in the fingerprint; `sizes` are the samples per chunk
     and per shard that were asked for, or None; `workers` shards are worked on at once; `progress`
-    is called with samples done and samples in all.
+    is called with samples done and samples in all. A store that was left without networks is not to
+    use them again, which `may_use_network` says.
     """
 
     store: LocalObjects
@@ -66,6 +67,7 @@ class CompressionJob:
     sizes: tuple[int | None, int | None]
     batch: int
     workers: int
+    may_use_network: bool = True
     progress: Callable[[int, int], None] | None = None
 
     def run(self, *, overwrite: bool) -> int:
@@ -120,7 +122,9 @@ class CompressionJob:
 
     @functools.cached_property
     def _certificate(self) -> Certificate | None:
-        return certificate_at(self.codec, self.step) if self.guarantee.needs_certificate else None
+        if not (self.guarantee.needs_certificate and self.may_use_network):
+            return None
+        return certificate_at(self.codec, self.step)
 
     def plan(self) -> StorePlan:
         """The store to write, but for what is measured."""

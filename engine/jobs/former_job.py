@@ -54,6 +54,7 @@ def former_job(
         sizes=(wanted["chunk_samples"], wanted["shard_samples"]),
         batch=running.batch_samples,
         workers=1,
+        may_use_network=contents.has_networks,
     )
 
 

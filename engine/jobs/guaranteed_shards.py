@@ -71,7 +71,7 @@ class GuaranteedShards:
         decoded = np.empty((count, *sample.shape), sample.working_dtype) if reconstructs else None
         for first, batch in samples:
             rows = slice(first, first + len(batch))
-            source.add(batch)
+            source.add(batch, self.survey.verbatim(batch))
             gathered[rows] = batch
             if latents is not None:
                 latents[rows] = self.codec.encode(fill_gaps(batch, self.survey), self.plan.step)

@@ -13,28 +13,27 @@ from engine.quality import encode_errors, error_levels
 
 
 class SourceFacts:
-    """Digest and finite range of the raw samples of a shard, fed batch by batch, in order."""
+    """Digest and range of the raw samples of a shard, fed batch by batch, in order."""
 
     def __init__(self) -> None:
         """Nothing seen yet."""
         self._digest = xxhash.xxh3_128()
         self._low, self._high = math.inf, -math.inf
 
-    def add(self, samples: NDArray[Any]) -> None:
-        """Take the next samples into account."""
+    def add(self, samples: NDArray[Any], missing: NDArray[np.bool_] | None = None) -> None:
+        """Take the next samples into account; `missing` marks elements that have no value."""
         self._digest.update(samples.data)
-        low, high = float(samples.min()), float(samples.max())
-        if not math.isfinite(high - low):
-            finite = samples[np.isfinite(samples)]
-            low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
-        self._low, self._high = min(self._low, low), max(self._high, high)
+        values = samples if missing is None or not missing.any() else samples[~missing]
+        if values.size:
+            self._low = min(self._low, float(values.min()))
+            self._high = max(self._high, float(values.max()))
 
     def fields(self) -> dict[str, Any]:
         """Fields of the ledger record."""
         return {
             "source_xxh3_128": np.frombuffer(self._digest.digest(), np.uint8),
-            "data_min": self._low,
-            "data_max": self._high,
+            "data_min": self._low if self._low <= self._high else math.nan,
+            "data_max": self._high if self._low <= self._high else math.nan,
         }
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from engine.codec.certificate import Certificate, read_certificate
 from engine.errors import CorruptCodec, CorruptStore
 from engine.runtime.codec import Codec
@@ -46,6 +48,9 @@ def store_certificate(contents: StoreContents) -> Certificate | None:
             certificate = Certificate.from_bytes(contents.certificate, latent, elements)
     except CorruptCodec as error:
         raise CorruptStore(f"{contents.objects}: {error}") from None
-    if certificate is None:
-        raise CorruptStore(f"{contents.objects}: its guarantee rests on no drift certificate")
+    step = float(np.float32(contents.attributes["step"]))
+    if certificate is None or certificate.step != step:
+        raise CorruptStore(
+            f"{contents.objects}: its guarantee rests on no drift certificate for step {step:g}"
+        )
     return certificate

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from engine.errors import CorruptStore
+from engine.errors import CorruptStore, InvalidInput
 from engine.guarantee import Guarantee
 from engine.limits import DEFAULT_MEMORY_LIMIT
 from engine.quality import decode_errors
 from engine.reading.certification import certify_store
 from engine.reading.reconstruction import Reconstruction
-from engine.reading.selection import is_integer, select_rows
+from engine.reading.selection import is_integer, select_rows, slice_rows
 from engine.runtime.codec import Codec, batches
 from engine.store.contents import StoreContents
 from engine.store.plan import LATENTS, QUALITY, QUALITY_COLUMNS, SIDECARS
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 _DECODE_BLOCK_BYTES = 2 * 1024 * 1024
 _DECODE_BLOCK_SAMPLES = 65536
+_QUALITY_BYTES = 4  # of one value as float32
+_TEXT_EXPANSION = 4  # from UTF-8 to NumPy's text
 
 
 class Store:
@@ -126,7 +128,8 @@ class Store:
     @property
     def committed(self) -> NDArray[np.bool_]:
         """Which samples `(samples,)` can be read: all, unless the store is still being written."""
-        shard_samples = self.contents.part.shard_samples
+        self.contents.trusted.check_size(len(self), "a mark for every sample")
+        shard_samples = min(self.contents.part.shard_samples, len(self))
         return np.repeat(self.contents.committed, shard_samples)[: len(self)]
 
     @functools.cached_property
@@ -149,8 +152,10 @@ class Store:
     @functools.cached_property
     def quality(self) -> Mapping[str, NDArray[np.float32]]:
         """`max_abs_error` and `mse` of every sample, float32 `(samples,)`, rounded up."""
+        self.contents.trusted.check_size(len(self) * _QUALITY_BYTES, "the quality of all samples")
         codes, levels = self.contents.read_array(QUALITY), self.contents.error_levels
-        columns = (levels, levels**2)
+        with np.errstate(over="ignore"):
+            columns = (levels, levels**2)
         return {
             name: decode_errors(codes[:, column], columns[column])
             for column, name in enumerate(QUALITY_COLUMNS)
@@ -159,6 +164,9 @@ class Store:
     @functools.cached_property
     def sidecars(self) -> Mapping[str, NDArray[Any]]:
         """The arrays carried along, by name, one item a sample."""
+        arrays = [self.contents.arrays[f"{SIDECARS}/{name}"] for name in self.sidecar_names]
+        item_bytes = sum(array.item_bytes * _TEXT_EXPANSION for array in arrays)
+        self.contents.trusted.check_size(len(self) * item_bytes, "all sidecars")
         return {name: self._sidecar(f"{SIDECARS}/{name}") for name in self.sidecar_names}
 
     @property
@@ -178,9 +186,9 @@ class Store:
     def __getitem__(self, key: Any) -> NDArray[Any]:
         index = key if isinstance(key, tuple) else (key,)
         if not index or index[0] is Ellipsis:
-            return self._decode(np.arange(len(self)))[index]
+            return self[:][index]
         first, *rest = index
-        samples = self._decode(select_rows(first, len(self)))
+        samples = self.read(first)
         kept: Any = slice(None)
         if is_integer(first):
             kept = 0
@@ -201,7 +209,15 @@ class Store:
 
     def read(self, indices: ArrayLike | slice) -> NDArray[Any]:
         """Samples `(n, *sample_shape)` of a list of rows, a mask or a slice, in that order."""
-        return self._decode(select_rows(indices, len(self)))
+        if not isinstance(indices, slice):
+            return self._decode(select_rows(indices, len(self)))
+        rows = slice_rows(indices, len(self))  # their numbers may take more than there is
+        samples = self._unfilled(len(rows))
+        for start, stop in batches(len(rows), self.block_samples):
+            block = rows[start:stop]
+            numbers = np.arange(block.start, block.stop, block.step, dtype=np.int64)
+            samples[start:stop] = self._decode(numbers)
+        return samples
 
     def read_latents(self, indices: ArrayLike | slice = slice(None)) -> NDArray[np.float32]:
         """Float32 latents `(n, *latent_shape)`, dequantised: the features of the samples."""
@@ -246,9 +262,19 @@ class Store:
     def __repr__(self) -> str:
         return f"<engine.Store {self.contents.objects} shape={self.shape} dtype={self.dtype}>"
 
+    def _unfilled(self, count: int) -> NDArray[Any]:
+        """Memory for so many samples."""
+        try:
+            return np.empty((count, *self.codec.sample_shape), self.codec.dtype)
+        except (MemoryError, ValueError):
+            raise InvalidInput(
+                f"{self.contents.objects}: {count} samples of {self.codec.sample_shape} "
+                f"{self.codec.dtype} don't fit into memory; read fewer at a time"
+            ) from None
+
     def _decode(self, rows: NDArray[np.int64]) -> NDArray[Any]:
         """Decode each row once, in the order of the store, and put it wherever it was asked for."""
-        samples = np.empty((len(rows), *self.codec.sample_shape), self.codec.dtype)
+        samples = self._unfilled(len(rows))
         order = np.argsort(rows, kind="stable")
         unique, firsts = np.unique(rows[order], return_index=True)
         bounds = np.append(firsts, len(rows))
@@ -263,6 +289,8 @@ class Store:
         encoding = self.contents.arrays[name].attributes.get("encoding")
         if encoding is None:
             return values
+        if encoding not in ("utf-8", "bytes") or values.dtype != np.uint8 or values.ndim < 2:
+            raise CorruptStore(f"{self.contents.objects}: {name} is no text")
         try:
             text = values.view(f"S{values.shape[-1]}")[..., 0]
             return np.char.decode(text, "utf-8") if encoding == "utf-8" else text

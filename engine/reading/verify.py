@@ -20,6 +20,7 @@ from engine.reading.deviation import deviations, violations
 from engine.reading.store import Store
 from engine.runtime.codec import batches
 from engine.sources import Source, open_source
+from engine.store.contents import StoreContents
 from engine.store.inspection import inspect, printable
 from engine.store.plan import LATENTS, QUALITY
 
@@ -131,6 +132,7 @@ def _compare_shard(store: Store, source: Source, shard: int, start: int, stop: i
     contents = store.contents
     digest = xxhash.xxh3_128()
     recorded = contents.read_chunk(QUALITY, shard, 0)
+    room = _room(contents, shard)
     worse, broken = 0, 0
     for first, last in batches(stop - start, store.codec.batch_samples):
         samples = source.read(start + first, start + last)
@@ -138,7 +140,7 @@ def _compare_shard(store: Store, source: Source, shard: int, start: int, stop: i
         decoded = store.read(np.arange(start + first, start + last))
         errors = deviations(decoded, samples)
         broken += int(violations(decoded, samples, errors, store.guarantee).sum())
-        worse += _worse(errors, recorded[first:last], store)
+        worse += _worse(errors, recorded[first:last], store, room)
     if digest.digest() != bytes(contents.ledger[shard]["source_xxh3_128"]):
         return "the data differ from what was compressed"
     if broken:
@@ -146,8 +148,18 @@ def _compare_shard(store: Store, source: Source, shard: int, start: int, stop: i
     return f"{worse} samples decode worse than recorded" if worse else None
 
 
-def _worse(errors: NDArray[np.float64], recorded: NDArray[np.uint8], store: Store) -> int:
-    """How many samples have errors `(2, n)` beyond the codes recorded for them."""
-    errors = np.stack([errors[0], np.sqrt(errors[1] / math.prod(store.shape[1:]))])
-    codes = encode_errors(errors, store.contents.error_levels).astype(int).T
+def _room(contents: StoreContents, shard: int) -> float:
+    """How far an accepted reader's errors may lie from those that the writer recorded."""
+    certificate = store_certificate(contents)
+    if certificate is None or not contents.mode(shard).needs_network:
+        return 0.0
+    return certificate.room
+
+
+def _worse(
+    errors: NDArray[np.float64], recorded: NDArray[np.uint8], store: Store, room: float
+) -> int:
+    """How many samples have errors `(2, n)` beyond the codes recorded for them and the room."""
+    errors = np.stack([errors[0], np.sqrt(errors[1] / math.prod(store.shape[1:]))]) - room
+    codes = encode_errors(errors.clip(0), store.contents.error_levels).astype(int).T
     return int((codes > recorded.astype(int) + _CODE_TOLERANCE).any(axis=1).sum())

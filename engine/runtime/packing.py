@@ -136,11 +136,16 @@ def _measure(codec: Codec, calibration: NDArray[Any]) -> dict[str, Any]:
         batch = samples[start:stop]
         latents = codec.encode(batch)
         saturated += int(np.count_nonzero(np.abs(latents) == codec.manifest.latent.limit))
-        sum_squared_error += float(
-            np.sum(np.square(np.subtract(codec.decode(latents), batch, dtype=np.float64)))
-        )
+        with np.errstate(over="ignore"):
+            error = np.subtract(codec.decode(latents), batch, dtype=np.float64)
+            sum_squared_error += float(np.sum(np.square(error)))
     peak = peak_value(codec.dtype, *codec.manifest.sample.data_range)
     mean_squared_error = sum_squared_error / samples.size
+    if not math.isfinite(mean_squared_error):
+        raise InvalidInput(
+            f"errors of samples up to {np.abs(samples).max():.3g} can't be squared in float64; "
+            f"rescale the data"
+        )
     psnr = psnr_db(mean_squared_error, peak)
     return {
         "samples": len(samples),

@@ -11,12 +11,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.codec.sample_format import DTYPES
 from engine.errors import InvalidInput
 from engine.geometry import RowGrid
 from engine.store.coding import BYTES_OF, DEFAULT_CODED, LATENT_CODING, PREDICTION, Coded
 from engine.store.shard import ShardObject, decode_chunk, encode_shard
 
 METADATA = "zarr.json"
+_FREE = ("attributes", "dimension_names")
+_DTYPES = DTYPES | {"bool": np.dtype(np.bool_)}
+_MOST_AXES = 64  # of NumPy's arrays
+_LONGEST_AXIS = (1 << 63) - 1
+_CRC32C = {"name": "crc32c"}
+_BYTES_CODECS = LATENT_CODING.codecs(1, np.dtype(np.uint8))[1:]
+_LITTLE_ENDIAN = {"name": "bytes", "configuration": {"endian": "little"}}
 
 
 @dataclass(frozen=True)
@@ -45,6 +53,12 @@ class ShardedArray:
         """Size of one sample's values in memory."""
         return math.prod(self.item_shape) * self.dtype.itemsize
 
+    @property
+    def chunk_bytes(self) -> int:
+        """The most memory that one buffer takes while a chunk is decoded."""
+        scratch = self.coded.prediction.scratch_bytes(self.item_shape)
+        return max(self.item_bytes * self.grid.chunk_samples, scratch)
+
     def key(self, shard: int) -> str:
         """Name of the object of a shard, below the part."""
         return "/".join([self.name, "c", str(shard), *["0"] * len(self._stored_item)])
@@ -66,24 +80,28 @@ class ShardedArray:
 
     def metadata(self) -> bytes:
         """The `zarr.json` of this array."""
-        from zarr.codecs import BytesCodec
+        axes = [f"{self.name}_{axis}" for axis in range(1, len(self._stored_item) + 1)]
+        attributes = dict(self.attributes) | self.coded.attributes(self.dtype)
+        free = {"attributes": attributes, "dimension_names": ["sample", *axes]}
+        return _to_json(self._layout() | free)
 
-        item = self._stored_item
-        axes = [f"{self.name}_{axis}" for axis in range(1, len(item) + 1)]
-        document = _array_document(
-            shape=(self.grid.samples, *item),
-            shards=(self.grid.shard_samples, *item),
-            chunks=(self.grid.chunk_samples, *item),
-            dtype=self.coded.coding.stored_dtype(self.dtype),
-            serializer=BytesCodec(),
-            compressors=(),
-            fill_value=self.fill_value,
-            dimension_names=("sample", *axes),
-            attributes=dict(self.attributes) | self.coded.attributes(self.dtype),
+    def _layout(self) -> dict[str, Any]:
+        """The members of the `zarr.json` that decide where each value lies."""
+        item, coding = self._stored_item, self.coded.coding
+        dtype = coding.stored_dtype(self.dtype)
+        sharding = {
+            "chunk_shape": [self.grid.chunk_samples, *item],
+            "codecs": coding.codecs(len(self.item_shape) + 1, self.dtype),
+            "index_codecs": [_LITTLE_ENDIAN, _CRC32C],
+            "index_location": "end",
+        }
+        return _array_layout(
+            shape=[self.grid.samples, *item],
+            chunk_shape=[self.grid.shard_samples, *item],
+            codecs=[{"name": "sharding_indexed", "configuration": sharding}],
+            dtype=dtype,
+            fill_value=dtype.type(self.fill_value).item(),
         )
-        codecs = self.coded.coding.codecs(len(self.item_shape) + 1, self.dtype)
-        document["codecs"][0]["configuration"]["codecs"] = codecs
-        return _to_json(document)
 
     @classmethod
     def from_metadata(cls, name: str, document: Mapping[str, Any]) -> ShardedArray:
@@ -97,9 +115,9 @@ class ShardedArray:
         shard_samples, *_ = axis_lengths(document["chunk_grid"]["configuration"]["chunk_shape"])
         (sharding,) = document["codecs"]
         chunk_samples, *_ = axis_lengths(sharding["configuration"]["chunk_shape"])
-        dtype = np.dtype(attributes.get(BYTES_OF, document["data_type"]))
-        if dtype.kind not in "biuf" or (BYTES_OF in attributes and dtype.kind == "b"):
-            raise InvalidInput(f"{name}: values of {dtype}")
+        dtype = _DTYPES[attributes.get(BYTES_OF, document["data_type"])]
+        if BYTES_OF in attributes and dtype.kind == "b":
+            raise InvalidInput(f"{name}: bytes of {dtype}")
         if BYTES_OF in attributes and (
             document["data_type"] != "uint8" or item_shape.pop() != dtype.itemsize
         ):
@@ -108,7 +126,10 @@ class ShardedArray:
         coded = Coded.from_metadata(attributes, codecs, len(item_shape) + 1, dtype)
         own = {key: attributes[key] for key in attributes.keys() - {BYTES_OF, PREDICTION}}
         grid = RowGrid(samples, chunk_samples, shard_samples)
-        return cls(name, grid, tuple(item_shape), dtype, document["fill_value"], own, coded)
+        array = cls(name, grid, tuple(item_shape), dtype, document["fill_value"], own, coded)
+        if {key: value for key, value in document.items() if key not in _FREE} != array._layout():
+            raise InvalidInput(f"{name}: isn't laid out as arrays of a store are")
+        return array
 
     @property
     def _stored_item(self) -> tuple[int, ...]:
@@ -118,17 +139,14 @@ class ShardedArray:
 
 def bytes_metadata(size_bytes: int, chunk_bytes: int, *, compressed: bool) -> bytes:
     """The `zarr.json` of a one-dimensional uint8 array of plain chunks."""
-    from zarr.codecs import BytesCodec, Crc32cCodec, ZstdCodec
-
-    document = _array_document(
-        shape=(size_bytes,),
-        chunks=(chunk_bytes,),
+    layout = _array_layout(
+        shape=[size_bytes],
+        chunk_shape=[chunk_bytes],
+        codecs=_BYTES_CODECS if compressed else _BYTES_CODECS[:1],
         dtype=np.dtype(np.uint8),
-        serializer=BytesCodec(),
-        compressors=(ZstdCodec(level=LATENT_CODING.level), Crc32cCodec()) if compressed else (),
         fill_value=0,
     )
-    return _to_json(document)
+    return _to_json(layout | {"attributes": {}})
 
 
 def group_metadata(attributes: Mapping[str, Any]) -> bytes:
@@ -146,20 +164,32 @@ def group_paths(names: Sequence[str]) -> list[str]:
 
 def axis_lengths(values: Any) -> tuple[int, ...]:
     """The lengths of axes as metadata has them; ValueError if they aren't positive integers."""
-    if not all(type(value) is int and value > 0 for value in values):
+    if len(values) > _MOST_AXES:
+        raise ValueError(f"{len(values)} axes")
+    if not all(type(value) is int and 0 < value <= _LONGEST_AXIS for value in values):
         raise ValueError(f"axes of {values}")
     return tuple(values)
 
 
-def _array_document(**description: Any) -> dict[str, Any]:
-    """The metadata that zarr-python gives such an array."""
-    import zarr
-    from zarr.storage import MemoryStore
-
-    store: dict[str, Any] = {}
-    zarr.create_array(MemoryStore(store), **description)
-    document: dict[str, Any] = json.loads(store[METADATA].to_bytes())
-    return document
+def _array_layout(
+    shape: list[int],
+    chunk_shape: list[int],
+    codecs: list[dict[str, Any]],
+    dtype: np.dtype[Any],
+    fill_value: float,
+) -> dict[str, Any]:
+    """The members of an array's `zarr.json` but for those that are free."""
+    return {
+        "zarr_format": 3,
+        "node_type": "array",
+        "shape": shape,
+        "data_type": dtype.name,
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": chunk_shape}},
+        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+        "codecs": codecs,
+        "fill_value": fill_value,
+        "storage_transformers": [],
+    }
 
 
 def _to_json(document: Mapping[str, Any]) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -10,28 +11,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.codec.files import MANIFEST, CodecFiles
-from engine.errors import (
-    CorruptCodec,
-    CorruptStore,
-    IncompleteStore,
-    InvalidInput,
-)
+from engine.codec.sample_format import DTYPES
+from engine.errors import CorruptStore, IncompleteStore, InvalidInput
 from engine.guarantee import Guarantee
 from engine.limits import DEFAULT_MEMORY_LIMIT
 from engine.quality import error_levels
 from engine.store.arrays import METADATA, ShardedArray, axis_lengths
+from engine.store.consistency import check_array, check_ledger
 from engine.store.head import VARIABLE, WRITING, Part
-from engine.store.ledger import Mode, parse_record, parse_records, record_dtype
+from engine.store.ledger import Mode, record_dtype
 from engine.store.objects import LocalObjects
-from engine.store.plan import CERTIFICATE, COMMITS, LATENTS, LEDGER, QUALITY
+from engine.store.plan import CERTIFICATE, LATENTS, LEDGER, QUALITY
 from engine.store.root import read_head
 from engine.store.shard import CRC_BYTES, decode_index, index_size_bytes
+from engine.store.stored_codec import read_codec
+from engine.store.stored_ledger import naming, read_committed, read_sealed
 from engine.store.trusted import TrustedObjects
 
 if TYPE_CHECKING:
     import zarr
 
 _CACHED_INDEXES = 4096
+_LEAST_STEP, _LARGEST_STEP = float(np.finfo("f4").tiny), float(np.finfo("f4").max)
 
 
 class StoreContents:
@@ -82,11 +83,24 @@ class StoreContents:
         document = self.trusted.metadata(key)
         with self.trusted.making_sense(key):
             attributes: dict[str, Any] = document["attributes"]
-            samples, *_ = axis_lengths(attributes["array_shape"])
-            kind, step = np.dtype(attributes["dtype"]).kind, float(attributes["step"])
-            if samples != self.part.samples or kind not in "iuf" or not step > 0:
-                raise ValueError(f"{samples} samples of {attributes['dtype']} at step {step}")
+            samples, *sample_shape = axis_lengths(attributes["array_shape"])
+            dtype, step = DTYPES[attributes["dtype"]], attributes["step"]
+            if samples != self.part.samples or not sample_shape:
+                raise ValueError(f"{samples} samples of shape {sample_shape}")
+            if type(step) not in (int, float) or not _LEAST_STEP <= step <= _LARGEST_STEP:
+                raise ValueError(f"step {step}")
+        self.trusted.check_size(math.prod(sample_shape) * dtype.itemsize, "one sample")
         return attributes
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """Shape of one sample."""
+        return tuple(self.attributes["array_shape"][1:])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Dtype of the samples."""
+        return DTYPES[self.attributes["dtype"]]
 
     @functools.cached_property
     def guarantee(self) -> Guarantee:
@@ -97,10 +111,9 @@ class StoreContents:
     @functools.cached_property
     def arrays(self) -> dict[str, ShardedArray]:
         """The arrays with objects in the shards, by name, in the ledger's order."""
-        arrays = {name: self._sharded_array(name) for name in self.part.arrays}
-        if not {LATENTS, QUALITY} <= arrays.keys():
+        if self.part.arrays[:2] != (LATENTS, QUALITY):
             raise CorruptStore(f"{self.objects}: the head lists no {LATENTS} or no {QUALITY}")
-        return arrays
+        return {name: self._sharded_array(name) for name in self.part.arrays}
 
     @functools.cached_property
     def ledger(self) -> NDArray[Any]:
@@ -109,15 +122,15 @@ class StoreContents:
         with self.trusted.making_sense(f"{self.part.path}/{LEDGER}"):
             dtype = record_dtype(list(self.arrays.values()), self.guarantee)
         self.trusted.check_size(shards * dtype.itemsize, "the ledger")
-        if not self.is_sealed:
-            return self._committed(shards, dtype)
-        raw = self.trusted.bytes_array(f"{self.part.path}/{LEDGER}")
-        if len(raw) != shards * dtype.itemsize:
-            raise CorruptStore(f"{self.objects}: the ledger doesn't hold {shards} records")
-        try:
-            return parse_records(raw, dtype, self._store_id)
-        except CorruptStore as error:
-            raise CorruptStore(f"{self.objects}: {error}") from None
+        store_id = bytes.fromhex(self.head.store_id)
+        if self.is_sealed:
+            ledger = read_sealed(self.trusted, shards, dtype, store_id)
+        else:
+            ledger = read_committed(self.objects, shards, dtype, store_id)
+        with naming(str(self.objects)):
+            limit = self.trusted.max_memory_bytes
+            check_ledger(ledger, self.arrays, self.sample_shape, limit)
+        return ledger
 
     @property
     def committed(self) -> NDArray[np.bool_]:
@@ -156,28 +169,22 @@ class StoreContents:
     def error_levels(self) -> NDArray[np.float64]:
         """The 256 errors, in the samples' units, that the codes of the quality stand for."""
         with self.trusted.making_sense(f"{self.part.path}/{QUALITY}/{METADATA}"):
-            return error_levels(float(self.arrays[QUALITY].attributes["unit"]))
+            unit = self.arrays[QUALITY].attributes["unit"]
+            if type(unit) not in (int, float) or not 0 < unit < math.inf:
+                raise ValueError(f"unit {unit}")
+            return error_levels(float(unit))
 
     @functools.cached_property
     def codec_files(self) -> CodecFiles:
         """The codec that lies in the store."""
-        folder = f"codecs/{self.head.codec}"
-        names = {
-            key.removeprefix(f"{folder}/").split("/")[0]
-            for key in self.head.objects
-            if key.startswith(f"{folder}/")
-        } - {METADATA}
-        contents = {name: self.trusted.bytes_array(f"{folder}/{name}") for name in sorted(names)}
-        if MANIFEST not in contents:
-            raise CorruptStore(f"{self.objects}: the codec has no {MANIFEST}")
-        limit = self.trusted.max_memory_bytes
-        try:
-            codec = CodecFiles.from_contents(contents.pop(MANIFEST), contents, limit)
-        except CorruptCodec as error:
-            raise CorruptStore(f"{self.objects}: {folder}: {error}") from None
-        if codec.digest != self.head.codec:
-            raise CorruptStore(f"{self.objects}: {folder}: the codec's digest is wrong")
-        return codec
+        return read_codec(self.trusted, self.head)
+
+    @property
+    def has_networks(self) -> bool:
+        """Whether the store wasn't sealed without networks because no shard needs them."""
+        folder = f"codecs/{self.head.codec}/"
+        manifest = (f"{folder}{MANIFEST}/", f"{folder}{METADATA}")
+        return any(k.startswith(folder) and not k.startswith(manifest) for k in self.head.objects)
 
     @functools.cached_property
     def certificate(self) -> bytes | None:
@@ -229,7 +236,8 @@ class StoreContents:
         self._check_stored_in(name, shard)
         where = f"{self.objects}: chunk {chunk} of {key}"
         offset, length = (int(value) for value in self._index(name, shard)[chunk])
-        self.trusted.check_size(length, where)
+        if length > int(self._recorded("size_bytes", name, shard)):
+            raise CorruptStore(f"{where} is missing")
         content = self.objects.get_range(key, offset, length)
         if _closing_crc32c(content) != self._recorded("chunk_crc32c", name, shard)[chunk]:
             raise CorruptStore(f"{where} is not the one that the ledger recorded")
@@ -262,24 +270,6 @@ class StoreContents:
             if record[f"size_bytes_{position}"]
         }
 
-    @property
-    def _store_id(self) -> bytes:
-        return bytes.fromhex(self.head.store_id)
-
-    def _committed(self, shards: int, dtype: np.dtype[Any]) -> NDArray[Any]:
-        """The records of a store being written, one object each."""
-        records = np.zeros(shards, dtype)
-        for shard in range(shards):
-            key = f"{COMMITS}/c/{shard}"
-            if self.objects.size_of(key) is None:
-                continue
-            content = self.objects.get(key, dtype.itemsize)
-            try:
-                records[shard] = parse_record(content, dtype, self._store_id, shard)
-            except CorruptStore as error:
-                raise CorruptStore(f"{self.objects}: {error}") from None
-        return records
-
     def _read_index(self, name: str, shard: int) -> NDArray[np.uint64]:
         array = self.arrays[name]
         key = f"{self.part.path}/{array.key(shard)}"
@@ -302,10 +292,8 @@ class StoreContents:
         document = self.trusted.metadata(key)
         with self.trusted.making_sense(key):
             array = ShardedArray.from_metadata(name, document)
-            if (array.grid.samples, array.grid.shard_samples) != (part.samples, part.shard_samples):
-                raise ValueError(f"{array.grid} in a part of {part.samples} samples")
-        chunk_bytes = array.item_bytes * array.grid.chunk_samples
-        self.trusted.check_size(chunk_bytes, f"a chunk of {name}")
+            check_array(array, part, self.sample_shape, self.dtype)
+        self.trusted.check_size(array.chunk_bytes, f"a chunk of {name}")
         self.trusted.check_size(index_size_bytes(array.grid.chunks_per_shard), f"{name}'s index")
         return array
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from engine.errors import CorruptStore, IncompatibleStore
 from engine.store.arrays import METADATA, group_metadata
+from engine.store.objects import is_name
 
 FORMAT_VERSION = 1
 ATTRIBUTE = "latent_store"
@@ -17,6 +19,9 @@ WRITING = "writing"
 SEALED = "sealed"
 VARIABLE = "data"
 KNOWN_FEATURES: frozenset[str] = frozenset()
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_STORE_ID = re.compile(r"[0-9a-f]{32}")
+_MOST_SAMPLES = (1 << 63) - 1
 
 
 @dataclass(frozen=True)
@@ -35,10 +40,14 @@ class Part:
     def __post_init__(self) -> None:
         """Refuse sizes and names that no store has."""
         sizes = (self.samples, self.chunk_samples, self.shard_samples)
-        if not all(type(size) is int and size > 0 for size in sizes):
+        if not all(type(size) is int and 0 < size <= _MOST_SAMPLES for size in sizes):
             raise ValueError(f"a part of {sizes} samples")
-        if not all(type(name) is str for name in (self.path, *self.arrays)):
+        if not all(type(name) is str and is_name(name) for name in (self.path, *self.arrays)):
             raise ValueError(f"a part of {self.arrays} at {self.path}")
+        if self.path != f"{VARIABLE}/part-0":
+            raise ValueError(f"a part at {self.path}")
+        if len(set(self.arrays)) < len(self.arrays):
+            raise ValueError(f"a part with two arrays of one name in {self.arrays}")
 
 
 @dataclass(frozen=True)
@@ -63,8 +72,10 @@ class Head:
         """Refuse what can't be the head of a store."""
         if self.state not in (WRITING, SEALED) or not self.variables.get(VARIABLE):
             raise ValueError(f"state {self.state!r}, variables {list(self.variables)}")
-        if len(bytes.fromhex(self.store_id)) != 16 or type(self.codec) is not str:
+        if not (_STORE_ID.fullmatch(self.store_id) and _SHA256.fullmatch(self.codec)):
             raise ValueError(f"store {self.store_id}, codec {self.codec}")
+        if type(self.generation) is not int or self.generation < 0:
+            raise ValueError(f"generation {self.generation}")
         if not isinstance(self.fingerprint, Mapping):
             raise TypeError("the fingerprint is no mapping")
 
@@ -95,7 +106,9 @@ class Head:
             _check_parts(head)
             return head
         except (LookupError, TypeError, ValueError, AttributeError) as error:
-            raise CorruptStore(f"{METADATA}: the head is damaged ({error!r})") from None
+            raise CorruptStore(f"{METADATA}: the head is damaged ({error!r:.300})") from None
+        except RecursionError:
+            raise CorruptStore(f"{METADATA}: the head is damaged (nested too deep)") from None
 
 
 def _check_version(document: dict[str, Any]) -> None:
@@ -103,7 +116,7 @@ def _check_version(document: dict[str, Any]) -> None:
     unknown = [name for name in document["required"] if name not in KNOWN_FEATURES]
     if version != FORMAT_VERSION or unknown:
         raise IncompatibleStore(
-            f"the store has format {version} and requires {unknown or 'nothing else'}; "
+            f"the store has format {version!r:.99} and requires {unknown or 'nothing else'!s:.99}; "
             f"this engine reads format {FORMAT_VERSION}: update the engine"
         )
 
@@ -121,10 +134,19 @@ def _parse(document: dict[str, Any]) -> Head:
     known["variables"] = {
         name: tuple(map(_parse_part, parts)) for name, parts in known["variables"].items()
     }
-    known["objects"] = {key: (int(size), str(sha)) for key, (size, sha) in known["objects"].items()}
+    known["objects"] = {key: _entry(key, *entry) for key, entry in known["objects"].items()}
     for name in ("required", "optional"):
         known[name] = tuple(known[name])
     return Head(**known)
+
+
+def _entry(key: str, size_bytes: int, sha256: str) -> tuple[int, str]:
+    """What the head says of an object, checked."""
+    if not is_name(key):
+        raise ValueError(f"an object of the name {key!r}")
+    if type(size_bytes) is not int or size_bytes < 0 or not _SHA256.fullmatch(sha256):
+        raise ValueError(f"{key} has size {size_bytes} and sha256 {sha256}")
+    return size_bytes, sha256
 
 
 def _parse_part(document: dict[str, Any]) -> Part:

@@ -17,7 +17,8 @@ from pathlib import Path
 from engine.errors import CorruptStore, InvalidInput, StorageError
 
 _PARTIAL = ".partial"
-_NAME = re.compile(r"[\w.-]+(/[\w.-]+)*")
+_NAME = re.compile(r"[\w.-]{1,200}(/[\w.-]{1,200}){0,15}")
+_NO_SUCH_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO)
 
 
 class LocalObjects:
@@ -26,7 +27,7 @@ class LocalObjects:
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         """Name a folder; nothing is read or made yet."""
         self.folder = Path(folder)
-        self._inside: set[str] = set()
+        self._no_links: set[Path] = set()
         self._durable: set[Path] = set()
 
     def __str__(self) -> str:
@@ -64,10 +65,12 @@ class LocalObjects:
         """Write an object: it is there whole and on the disk when this returns, or not at all.
 
         Raises:
+            CorruptStore: a folder of the store is a link that leads out of it.
             StorageError: the file system refused (read-only, full, no permission).
         """
         path = self._path(key)
         partial = path.parent / f"{path.name}.{uuid.uuid4().hex[:8]}{_PARTIAL}"
+        self._check_inside(path.parent)
         try:
             self._make_folders(path.parent)
             with partial.open("wb") as file:
@@ -85,9 +88,9 @@ class LocalObjects:
         """Bytes of an object, or None where there is none."""
         try:
             return self._path(key).stat().st_size
-        except (FileNotFoundError, NotADirectoryError):
-            return None
         except OSError as error:
+            if error.errno in _NO_SUCH_FILE:
+                return None
             raise StorageError(f"{self.folder}: can't look at {key}: {_reason(error)}") from None
 
     def keys(self) -> Iterator[str]:
@@ -99,6 +102,22 @@ class LocalObjects:
         for path in self._files():
             if not path.name.endswith(_PARTIAL):
                 yield path.relative_to(self.folder).as_posix()
+
+    def names(self, prefix: str) -> list[str]:
+        """What lies right below a prefix, by its last name; nothing where that isn't there.
+
+        Raises:
+            CorruptStore: a folder of the store is a link that leads out of it.
+            StorageError: the file system refused.
+        """
+        path = self._path(prefix)
+        self._check_inside(path)
+        try:
+            return sorted(found.name for found in path.iterdir())
+        except OSError as error:
+            if error.errno in _NO_SUCH_FILE:
+                return []
+            raise StorageError(f"{self.folder}: can't list {prefix}: {_reason(error)}") from None
 
     def size_bytes(self) -> int:
         """Bytes of all objects together."""
@@ -125,8 +144,15 @@ class LocalObjects:
             raise StorageError(f"{self.folder}: can't make the folder: {_reason(error)}") from None
 
     def remove(self, prefix: str) -> None:
-        """Remove an object, or everything below a prefix; it need not be there."""
-        self._remove(self._path(prefix))
+        """Remove an object, or everything below a prefix; it need not be there.
+
+        Raises:
+            CorruptStore: a folder above it is a link that leads out of the store.
+            StorageError: the file system refused.
+        """
+        path = self._path(prefix)
+        self._check_inside(path.parent)
+        self._remove(path)
 
     def remove_files(self, keys: Container[str]) -> None:
         """Remove the files that `keys` yields under these names, fit for objects or not."""
@@ -170,25 +196,27 @@ class LocalObjects:
     def _opened(self, key: str) -> Iterator[FileIO]:
         """The file of an object; whoever made the folder can't point us elsewhere with it."""
         path = self._path(key)
+        if path not in self._no_links:  # following links costs as much as reading a row
+            self._check_inside(path)
         try:
-            self._check_inside(key)
             descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             with FileIO(descriptor) as file:
                 if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                     raise CorruptStore(f"{self.folder}: {key} is not a regular file")
                 yield file
-        except (FileNotFoundError, NotADirectoryError):
-            raise CorruptStore(f"{self.folder}: {key} is missing") from None
         except OSError as error:
-            raise StorageError(f"{path}: can't read it: {error.strerror}") from None
+            if error.errno in _NO_SUCH_FILE:
+                raise CorruptStore(f"{self.folder}: {key} is missing") from None
+            raise StorageError(f"{self.folder}: can't read {key}: {_reason(error)}") from None
 
-    def _check_inside(self, key: str) -> None:
-        if key in self._inside:
-            return
-        root = self.folder.resolve()
-        if not (self.folder / key).resolve().is_relative_to(root):
+    def _check_inside(self, path: Path) -> None:
+        """Refuse a path that leads out of the folder once links are followed."""
+        root, found = os.path.realpath(self.folder), os.path.realpath(path)
+        key = path.relative_to(self.folder)
+        if os.path.commonpath((root, found)) != root:
             raise CorruptStore(f"{self.folder}: {key} is a link that leads out of the store")
-        self._inside.add(key)
+        if found == str(Path(root, key)):
+            self._no_links.add(path)
 
     def _make_folders(self, folder: Path) -> None:
         """Make a folder of the store, and have it on the disk before anything is put there.
@@ -209,9 +237,14 @@ class LocalObjects:
         self._durable.add(folder)
 
     def _path(self, key: str) -> Path:
-        if not _NAME.fullmatch(key) or ".." in key.split("/"):
-            raise CorruptStore(f"{self.folder}: {key!r} can't be the name of an object")
+        if not is_name(key):
+            raise CorruptStore(f"{self.folder}: {key!r:.99} can't be the name of an object")
         return self.folder / key
+
+
+def is_name(key: str) -> bool:
+    """Whether an object may have this name: short words between `/` that never lead upwards."""
+    return bool(_NAME.fullmatch(key)) and not {".", ".."} & set(key.split("/"))
 
 
 def _make_folder(folder: Path) -> None:

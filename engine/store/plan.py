@@ -103,7 +103,10 @@ class StorePlan:
 
     @cached_property
     def arrays(self) -> tuple[ShardedArray, ...]:
-        """The arrays with an object in every shard, in the order of the ledger's records."""
+        """The arrays of the part, in the order of the ledger's records.
+
+        A shard may lack latents and those that keep a guarantee.
+        """
         latent = self.codec.manifest.latent
         whole = RowGrid(self.grid.samples, self.grid.shard_samples, self.grid.shard_samples)
         quality = {"columns": list(QUALITY_COLUMNS), "unit": self.quality_unit}
@@ -187,7 +190,10 @@ class StorePlan:
 
     @property
     def codec_contents(self) -> dict[str, bytes]:
-        """The codec's files that go into the store, the manifest included."""
+        """The codec's files that go into the store, the manifest included.
+
+        A store that needs no network may have been left with the manifest alone.
+        """
         roles = set()
         if self.uses_network or self.keep_latents:
             roles |= {DECODER} | ({ENCODER} if self.keep_encoder else set())
@@ -195,5 +201,5 @@ class StorePlan:
             roles.add(CODEC_CERTIFICATE)
         names = [entry.name for entry in self.codec.manifest.files if entry.role in roles]
         return {MANIFEST: self.codec.manifest_json} | {
-            name: self.codec.contents[name] for name in names
+            name: self.codec.contents[name] for name in names if name in self.codec.contents
         }

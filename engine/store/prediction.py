@@ -22,6 +22,7 @@ _MAX_REACH = 2
 _MAX_NEIGHBOURS = 32
 _MAX_WEIGHT = 1 << 12
 _MAX_LINEAR_AXES = 3
+_POSITION_BYTES = 8
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,22 @@ class Prediction:
             raise InvalidInput(f"prediction {document} of an array of {axes} axes")
         return prediction
 
+    def scratch_bytes(self, item_shape: tuple[int, ...]) -> int:
+        """The most memory that predicting takes beside the values: a position of each neighbour."""
+        if not (self.median or self.offsets):
+            return 0
+        offsets = self.offsets or (self._median_offsets(len(item_shape))[-1],)
+        reach = [max(abs(offset[axis]) for offset in offsets) for axis in range(len(item_shape))]
+        padded = (length + 2 * most for length, most in zip(item_shape, reach, strict=True))
+        return _POSITION_BYTES * math.prod(padded)
+
+    def _median_offsets(self, axes: int) -> tuple[tuple[int, ...], ...]:
+        """The neighbours along the first axis of the median, along the second, and along both."""
+        return tuple(
+            tuple(int(axis in steps) for axis in range(1, axes + 1))
+            for steps in (self.median[:1], self.median[1:], self.median)
+        )
+
     def to_differences(self, values: NDArray[Any]) -> NDArray[Any]:
         """Replace integers `(chunk_samples, *item_shape)` by their differences, in their dtype."""
         values = values.astype(values.dtype.newbyteorder("="), copy=False)
@@ -125,10 +142,7 @@ class Prediction:
         """Subtract, or in the other order add, what the median or the sum predicts."""
         if not (self.median or self.offsets):
             return values
-        offsets = self.offsets or tuple(
-            tuple(int(axis in steps) for axis in range(1, values.ndim))
-            for steps in (self.median[:1], self.median[1:], self.median)
-        )
+        offsets = self.offsets or self._median_offsets(values.ndim - 1)
         buffer, inside, steps = _padded_item(values.shape[1:], values.dtype, offsets)
         result = np.array(values, order="C")
         items = result.reshape(len(values), -1)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
 
-from engine.errors import CorruptStore, IncompatibleStore, InvalidInput, StorageError
-from engine.limits import DEFAULT_MEMORY_LIMIT, memory_problem
+from engine.errors import CorruptStore, IncompatibleStore, InvalidInput
+from engine.limits import DEFAULT_MEMORY_LIMIT, json_bytes, memory_problem
 from engine.store.arrays import METADATA
 from engine.store.head import ATTRIBUTE, Head
 from engine.store.objects import LocalObjects
@@ -20,11 +19,12 @@ def is_store(path: str | os.PathLike[str]) -> bool:
         StorageError: the file system refused to look.
     """
     try:
-        document = json.loads(Path(path, METADATA).read_bytes())
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError, RecursionError):
+        objects = LocalObjects(path)
+        if json_bytes(objects.size_of(METADATA) or 0) > DEFAULT_MEMORY_LIMIT:
+            return False
+        document = json.loads(objects.get(METADATA))
+    except (CorruptStore, ValueError, RecursionError):
         return False
-    except OSError as error:
-        raise StorageError(f"{path}: can't be read: {error.strerror}") from None
     attributes = document.get("attributes") if isinstance(document, dict) else None
     return isinstance(attributes, dict) and ATTRIBUTE in attributes
 
@@ -42,9 +42,9 @@ def read_head(objects: LocalObjects, max_memory_bytes: int = DEFAULT_MEMORY_LIMI
         if not objects.folder.exists():
             raise InvalidInput(f"{objects}: no such store; make one with `engine compress`")
         raise CorruptStore(f"{objects}: not a latent store (no {METADATA} in it)")
-    if problem := memory_problem(METADATA, size, max_memory_bytes):
+    if problem := memory_problem(METADATA, json_bytes(size), max_memory_bytes):
         raise CorruptStore(f"{objects}: {problem}")
     try:
-        return Head.from_metadata(objects.get(METADATA))
+        return Head.from_metadata(objects.get(METADATA, size))
     except (CorruptStore, IncompatibleStore) as error:
         raise type(error)(f"{objects}: {error}") from None

@@ -97,12 +97,18 @@ def decode_index(content: bytes, where: str) -> NDArray[np.uint64]:
     """Offsets and lengths `(chunks_per_shard, 2)` from the bytes of an index.
 
     Raises:
-        CorruptStore: the checksum is wrong.
+        CorruptStore: the checksum is wrong, or chunks overlap.
     """
     table, closing = content[:-CRC_BYTES], content[-CRC_BYTES:]
     if google_crc32c.value(table) != int.from_bytes(closing, "little"):
         raise CorruptStore(f"{where}: the shard index is damaged (its checksum is wrong)")
-    return np.frombuffer(table, "<u8").reshape(-1, 2)
+    index = np.frombuffer(table, "<u8").reshape(-1, 2)
+    starts, sizes = index[(index != _ABSENT).any(axis=1)].T
+    order = np.argsort(starts, kind="stable")
+    starts, sizes = starts[order], sizes[order]
+    if (sizes[:-1] > np.diff(starts)).any():
+        raise CorruptStore(f"{where}: the shard index is damaged (chunks overlap)")
+    return index
 
 
 def split_shard(content: bytes, chunks_per_shard: int, where: str) -> list[bytes]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
 from engine.errors import IncompleteStore
 from engine.quality import peak_value, psnr_db
 from engine.store.contents import StoreContents
@@ -60,7 +62,9 @@ def summarise(contents: StoreContents) -> StoreSummary:
     if not len(ledger):
         raise IncompleteStore(f"{contents.objects}: nothing was committed yet")
     samples = int((ledger["row_stop"] - ledger["row_start"]).sum())
-    data_min, data_max = float(ledger["data_min"].min()), float(ledger["data_max"].max())
+    # A shard without a single value, all of it NaN, has no range.
+    data_min = float(np.fmin.reduce(ledger["data_min"]))
+    data_max = float(np.fmax.reduce(ledger["data_max"]))
     peak = peak_value(sample.dtype, data_min, data_max)
     mean_squared_error = float(ledger["sum_squared_error"].sum()) / (
         samples * math.prod(sample.shape)

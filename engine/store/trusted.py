@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 
 from engine.errors import CorruptStore, InvalidInput
-from engine.limits import memory_problem
+from engine.limits import json_bytes, memory_problem
 from engine.store.arrays import METADATA, axis_lengths
 from engine.store.head import Head
 from engine.store.objects import LocalObjects
 from engine.store.shard import decode_chunk
+
+_NONSENSE = (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, InvalidInput)
 
 
 class TrustedObjects:
@@ -29,6 +31,9 @@ class TrustedObjects:
         self._objects = objects
         self._head = head
         self.max_memory_bytes = max_memory_bytes
+
+    def __str__(self) -> str:
+        return str(self._objects)
 
     def get(self, key: str) -> bytes:
         """A listed object.
@@ -50,25 +55,30 @@ class TrustedObjects:
 
     def metadata(self, key: str) -> dict[str, Any]:
         """A `zarr.json` as it was parsed."""
+        content = self.get(key)
+        self.check_size(json_bytes(len(content)), key)
         with self.making_sense(key):
-            document: dict[str, Any] = json.loads(self.get(key))
+            document: dict[str, Any] = json.loads(content)
             return document
 
-    def bytes_array(self, name: str) -> bytes:
-        """The content of a one-dimensional uint8 array."""
+    def bytes_array(self, name: str, limit_bytes: int | None = None) -> bytes:
+        """The content of a one-dimensional uint8 array, which may have `limit_bytes` at most."""
         key = f"{name}/{METADATA}"
         document = self.metadata(key)
         with self.making_sense(key):
             (size,) = axis_lengths(document["shape"])
             (chunk_bytes,) = axis_lengths(document["chunk_grid"]["configuration"]["chunk_shape"])
-        self.check_size(max(size, chunk_bytes), name)
+            if chunk_bytes > size or (limit_bytes is not None and size > limit_bytes):
+                raise ValueError(f"{size} bytes in chunks of {chunk_bytes}")
+        self.check_size(size, name)
         content = bytearray()
         while len(content) < size:
             key = f"{name}/c/{len(content) // chunk_bytes}"
             where = f"{self._objects}: {key}"
             chunk = decode_chunk(self.get(key), (chunk_bytes,), np.dtype(np.uint8), where)
             content += chunk.tobytes()
-        return bytes(content[:size])
+        del content[size:]
+        return bytes(content)
 
     def check_size(self, size_bytes: int, what: str) -> None:
         """Refuse, before memory is asked for, what would take more than the cap.
@@ -84,7 +94,7 @@ class TrustedObjects:
         """Metadata can have the digest that the head lists, and still say nothing sensible."""
         try:
             yield
-        except (LookupError, TypeError, ValueError, ArithmeticError, InvalidInput) as error:
-            raise CorruptStore(f"{self._objects}: {key} makes no sense ({error!r})") from None
+        except _NONSENSE as error:
+            raise CorruptStore(f"{self._objects}: {key} makes no sense ({error!r:.300})") from None
         except RecursionError:
             raise CorruptStore(f"{self._objects}: {key} makes no sense (nested too deep)") from None

@@ -195,7 +195,7 @@ class StoreWriter:
         self._finish()
 
     def _dispensable(self, records: Iterable[np.void]) -> list[str]:
-        """The networks and their certificate, where no shard has latents to decode."""
+        """Networks and certificate, where no shard needs them and nobody wants latents."""
         needed = any(Mode(record["mode"]).needs_network for record in records)
         if needed or not self.plan.may_do_without_network:
             return []

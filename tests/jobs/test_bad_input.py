@@ -148,7 +148,7 @@ def test_a_zarr_array_is_never_overwritten(vectors, codec, tmp_path):
 def test_a_damaged_head_is_not_gone_on_with(vectors, codec, tmp_path):
     engine.compress(vectors, tmp_path / "x.zarr", codec, **SIZES)
     head = tmp_path / "x.zarr/zarr.json"
-    head.write_text(head.read_text().replace('"generation": 1', '"generation": 7'))
+    head.write_text(head.read_text().replace('"generation":1', '"generation":7'))
     before = tree(tmp_path)
     with pytest.raises(engine.CorruptStore, match=r"x\.zarr: zarr\.json: the head is damaged"):
         engine.compress(vectors, tmp_path / "x.zarr", codec, **SIZES)

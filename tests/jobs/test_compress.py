@@ -11,6 +11,7 @@ from engine.codec.sample_format import SampleFormat
 from engine.errors import IncompatibleStore
 from engine.runtime.packing import pack_networks
 from engine.store.contents import StoreContents
+from engine.store.ledger import Mode
 
 from ..laws import assert_same_tree, tree
 from ..sources.writers import KINDS
@@ -290,3 +291,25 @@ def test_the_grid_is_planned_where_nothing_is_said(digits, digits_codec, tmp_pat
     engine.compress(digits, tmp_path / "store.zarr", digits_codec)
     part = StoreContents(tmp_path / "store.zarr").part
     assert (part.chunk_samples, part.shard_samples % part.chunk_samples) == (256, 0)
+
+
+def test_the_report_counts_how_samples_are_kept(kept, tmp_path):
+    report = kept.compress(tmp_path / "store.zarr")
+    store = engine.open(tmp_path / "store.zarr", device="cpu")
+    ledger = store.contents.ledger
+    found = {mode.name.lower(): int((ledger["mode"] == mode).sum()) for mode in Mode}
+    assert report.modes == found
+    assert sum(found.values()) == len(ledger)
+    patched = "patched" in store.contents.arrays and ledger["patches"].any()
+    assert bool(report.patches) == bool(patched)
+    assert report.patches >= report.exceptions * np.prod(kept.data.shape[1:])
+    assert report.guarantee == str(store.guarantee)
+
+
+@pytest.mark.parametrize(
+    ("kind", "portable"), [("none", True), ("min PSNR", True), ("verbatim", False)]
+)
+def test_the_head_says_whether_every_zarr_tool_opens_the_store(kind, portable, kept_store):
+    contents = StoreContents(kept_store(kind).path)
+    assert contents.head.portable == portable
+    assert portable == all(array.coded.coding.is_portable for array in contents.arrays.values())

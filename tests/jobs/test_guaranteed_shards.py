@@ -6,6 +6,8 @@ import re
 
 import numpy as np
 import pytest
+from numcodecs import zstd
+from pcodec import ChunkConfig, standalone
 
 import engine
 from engine import Codec
@@ -18,6 +20,7 @@ from engine.store.ledger import Mode
 from ..laws import assert_same_tree, same_values
 from .hostile_samples import draw, generator, of_dtype, smooth
 from .promises import broken
+from .test_memory import ALLOWED, peak_memory, write
 
 
 def fitted(make_codec, rng, samples):
@@ -205,3 +208,38 @@ def test_verify_names_the_shards_that_break_the_promise(what, make_codec, monkey
     )
     with contextlib.suppress(engine.GuaranteeViolated), engine.open(store, device="cpu") as opened:
         assert broken(opened[:], samples, opened.guarantee) > 0
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_data(make_codec, tmp_path):
+    rng = generator("memory")
+    samples = draw(rng, "smooth", 2000, (32, 32), "f4")
+    fitted(make_codec, rng, samples).save(tmp_path / "a.codec")
+    peaks = []
+    for megabytes in (36, 360):  # of as many shards as are worked on at once, and of more
+        data, store = tmp_path / f"{megabytes}.npy", tmp_path / f"{megabytes}.zarr"
+        write(data, samples, megabytes * 10**6)
+        asked = {"codec": tmp_path / "a.codec", "max_error": 0.01}
+        peaks.append(peak_memory("compress", data=data, store=store, **asked))
+    assert peaks[1] <= ALLOWED * peaks[0], peaks
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", ["u1", "i2", "f4", "f8"])
+def test_lossless_noise_costs_at_most_a_hundredth_more_than_plain_chunks(
+    dtype, make_codec, tmp_path
+):
+    rng = generator("noise", dtype)
+    samples = draw(rng, "noise", 4000, (32, 32), dtype)
+    if dtype == "u1":
+        samples = rng.integers(0, 256, samples.shape, "u1")
+    codec, store = fitted(make_codec, rng, samples), tmp_path / "it.zarr"
+    engine.compress(samples, store, codec, device="cpu", lossless=True, keep_latents=False)
+    with engine.open(store, device="cpu") as opened:
+        size = opened.contents.part.chunk_samples
+    chunks = [samples[start : start + size] for start in range(0, len(samples), size)]
+    plain = [sum(len(zstd.compress(chunk, level)) for chunk in chunks) for level in (1, 2, 3)]
+    config = ChunkConfig(enable_8_bit=True)
+    plain.append(sum(len(standalone.simple_compress(c.reshape(-1), config)) for c in chunks))
+    found = sum(path.stat().st_size for path in store.rglob("*") if path.is_file())
+    assert found <= 1.01 * min(plain)

@@ -303,7 +303,8 @@ def one_off(samples, latents):
 
 def as_they_are(samples, latents):
     """The samples themselves, where residuals are smaller here."""
-    return {"latents": latents, "verbatim": samples}, {"mode": Mode.VERBATIM, "patches": 0}
+    facts = {"mode": Mode.VERBATIM, "patches": 0, "residual_step": 0.0}
+    return {"latents": latents, "verbatim": samples}, facts
 
 
 OTHERS = [("none", one_off, "latents/c/1/0"), ("max error", as_they_are, "verbatim/c/1/0/0")]

@@ -111,7 +111,7 @@ def test_surplus_objects_are_named(copy):
 
 def test_a_damaged_head_is_one_problem(copy):
     head = copy / "zarr.json"
-    head.write_text(head.read_text().replace('"portable": true', '"portable": false'))
+    head.write_text(head.read_text().replace('"portable":true', '"portable":false'))
     result = engine.verify(copy, device="cpu")
     assert len(result.problems) == 1
     assert "the head is damaged" in result.problems[0]

@@ -13,8 +13,8 @@ import engine
 from engine.errors import CorruptStore, EngineError, IncompatibleStore, IncompleteStore
 from engine.store.arrays import METADATA
 from engine.store.contents import StoreContents
-from engine.store.root import is_store
 from engine.store.head import ATTRIBUTE, WRITING, _digest
+from engine.store.root import is_store
 
 from ..laws import flip_bit, same_values, truncate
 

@@ -35,8 +35,8 @@ def test_round_trip():
 
 
 def test_sealing_makes_the_next_generation():
-    sealed = HEAD.sealed({"x": (1, "b")})
-    assert (sealed.state, sealed.generation, sealed.objects) == ("sealed", 1, {"x": (1, "b")})
+    sealed = HEAD.sealed({"x": (1, "b" * 64)})
+    assert (sealed.state, sealed.generation, sealed.objects) == ("sealed", 1, {"x": (1, "b" * 64)})
     assert Head.from_metadata(sealed.to_metadata()) == sealed
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from engine.errors import CorruptStore
 from engine.geometry import RowGrid
-from engine.guarantee import NO_GUARANTEE, Guarantee
+from engine.guarantee import NO_GUARANTEE
 from engine.store.arrays import ShardedArray
 from engine.store.ledger import Mode, make_record, parse_record, parse_records, record_dtype
 
