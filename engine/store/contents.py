@@ -69,7 +69,7 @@ class StoreContents:
             )
         if not (self.is_sealed or self.head.objects):
             raise IncompleteStore(f"{path}: nothing was committed yet")
-        self._index = functools.lru_cache(_CACHED_INDEXES)(self._read_index)
+        self.index = functools.lru_cache(_CACHED_INDEXES)(self._read_index)
 
     @property
     def part(self) -> Part:
@@ -85,10 +85,9 @@ class StoreContents:
             attributes: dict[str, Any] = document["attributes"]
             samples, *sample_shape = axis_lengths(attributes["array_shape"])
             dtype, step = DTYPES[attributes["dtype"]], attributes["step"]
-            if samples != self.part.samples or not sample_shape:
-                raise ValueError(f"{samples} samples of shape {sample_shape}")
-            if type(step) not in (int, float) or not _LEAST_STEP <= step <= _LARGEST_STEP:
-                raise ValueError(f"step {step}")
+            is_step = type(step) in (int, float) and _LEAST_STEP <= step <= _LARGEST_STEP
+            if samples != self.part.samples or not (sample_shape and is_step):
+                raise ValueError(f"step {step}, {samples} samples of shape {sample_shape}")
         self.trusted.check_size(math.prod(sample_shape) * dtype.itemsize, "one sample")
         return attributes
 
@@ -128,8 +127,7 @@ class StoreContents:
         else:
             ledger = read_committed(self.objects, shards, dtype, store_id)
         with naming(str(self.objects)):
-            limit = self.trusted.max_memory_bytes
-            check_ledger(ledger, self.arrays, self.sample_shape, limit)
+            check_ledger(ledger, self.arrays, self.sample_shape, self.trusted.max_memory_bytes)
         return ledger
 
     @property
@@ -205,17 +203,17 @@ class StoreContents:
             self._check_stored_in(name, int(shard))
 
     def zarr_array(self, name: str) -> zarr.Array[Any]:
-        """An array of the part as zarr-python opens it, read-only; only its metadata is checked."""
+        """An array of the part as zarr-python opens it, read-only, checked as in `read_chunk`."""
         import zarr
 
-        self.trusted.get(f"{self.part.path}/{name}/{METADATA}")
-        return zarr.open_array(self.objects.folder / self.part.path / name, mode="r")
+        from engine.store.checked_zarr import CheckedZarr
+
+        return zarr.open_array(CheckedZarr(self, self.arrays[name].name), mode="r")
 
     def read_array(self, name: str) -> NDArray[Any]:
         """A whole array of the part `(samples, ...)`, every chunk checked as in `read_chunk`."""
         array = self.arrays[name]
-        size = array.grid.samples * array.item_bytes
-        self.trusted.check_size(size, name)
+        self.trusted.check_size(array.grid.samples * array.item_bytes, name)
         values = np.empty((array.grid.samples, *array.item_shape), array.dtype)
         for start in range(0, len(values), array.grid.chunk_samples):
             rows = values[start : start + array.grid.chunk_samples]
@@ -235,7 +233,7 @@ class StoreContents:
         key = f"{self.part.path}/{array.key(shard)}"
         self._check_stored_in(name, shard)
         where = f"{self.objects}: chunk {chunk} of {key}"
-        offset, length = (int(value) for value in self._index(name, shard)[chunk])
+        offset, length = (int(value) for value in self.index(name, shard)[chunk])
         if length > int(self._recorded("size_bytes", name, shard)):
             raise CorruptStore(f"{where} is missing")
         content = self.objects.get_range(key, offset, length)
@@ -288,13 +286,13 @@ class StoreContents:
         return self.record(shard)[f"{field}_{position}"]
 
     def _sharded_array(self, name: str) -> ShardedArray:
-        key, part = f"{self.part.path}/{name}/{METADATA}", self.part
+        key = f"{self.part.path}/{name}/{METADATA}"
         document = self.trusted.metadata(key)
         with self.trusted.making_sense(key):
             array = ShardedArray.from_metadata(name, document)
-            check_array(array, part, self.sample_shape, self.dtype)
-        self.trusted.check_size(array.chunk_bytes, f"a chunk of {name}")
-        self.trusted.check_size(index_size_bytes(array.grid.chunks_per_shard), f"{name}'s index")
+            check_array(array, self.part, self.sample_shape, self.dtype)
+        index_bytes = index_size_bytes(array.grid.chunks_per_shard)
+        self.trusted.check_size(max(array.chunk_bytes, index_bytes), f"reading {name}")
         return array
 
 
