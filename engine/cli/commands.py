@@ -86,12 +86,20 @@ class FillValue(click.ParamType[Any]):
             self.fail(f"{value!r} is neither a number nor auto nor none", param, ctx)
 
 
+def _fill_value(values: tuple[Any, ...]) -> Any:
+    """What the library takes: "auto", None or numbers."""
+    numbers = tuple(value for value in values if value not in ("auto", None))
+    return numbers or values[-1]
+
+
 fill_value_option = click.option(
     "--fill-value",
     type=FillValue(),
-    default="auto",
-    show_default=True,
-    help="Value that marks missing elements; auto finds one apart from all others.",
+    multiple=True,
+    default=("auto",),
+    show_default="auto",
+    callback=lambda ctx, param, values: _fill_value(values),
+    help="Value that marks missing elements, may be repeated; auto finds one far from all others.",
 )
 step_option = click.option(
     "--step", type=float, default=1.0, show_default=True, help="Scale of the quantiser."

@@ -20,8 +20,9 @@ from engine.store.plan import PATCHED, PATCHES, QUANTISED, RESIDUALS, VERBATIM, 
 from engine.store.shard import encode_chunk
 
 _CHUNKS = 4
-# Patches are mostly zeros, with whole samples or the same elements of all samples in between.
-_SPARSE = Coded(coding=Coding(ZSTD, 3, samples_last=False))
+_MEASURED = {RESIDUALS, QUANTISED, VERBATIM, PATCHED, PATCHES}
+# Where none of the chunks has patches they are rare, and mostly whole samples.
+_RARE = Coded(coding=Coding(ZSTD, 3, samples_last=False))
 
 
 def choose_codings(
@@ -42,7 +43,7 @@ def choose_codings(
         measured += count
     chunks = _rows_by_array(tried)
     coded = {name: choose_coding(rows, portable=plan.portable) for name, rows in chunks.items()}
-    plan = dataclasses.replace(plan, coded=coded | {PATCHED: _SPARSE, PATCHES: _SPARSE})
+    plan = dataclasses.replace(plan, coded={PATCHED: _RARE, PATCHES: _RARE} | coded)
     saved_bytes = sum(_saved_bytes(plan, found) for found in tried) * samples / measured
     pays = saved_bytes > plan.network_bytes or not plan.may_do_without_network
     return plan if pays else plan.without_network()
@@ -54,7 +55,7 @@ def _rows_by_array(tried: Iterable[Iterable[Way]]) -> dict[str, list[NDArray[Any
     for found in tried:
         seen: set[str] = set()
         for way in found:
-            for name in {RESIDUALS, QUANTISED, VERBATIM} & way.rows.keys() - seen:
+            for name in _MEASURED & way.rows.keys() - seen:
                 chunks[name].append(way.rows[name])
                 seen.add(name)
     return chunks

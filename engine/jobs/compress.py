@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numcodecs import zstd
 
 from engine.guarantee import Nonfinite
@@ -18,15 +19,18 @@ from engine.jobs.fingerprint import identify_all
 from engine.jobs.fit import check_counts, check_fit
 from engine.jobs.promise import FillValue, promise
 from engine.jobs.sidecars import open_sidecars
+from engine.jobs.survey import Survey
 from engine.runtime.codec import Codec, check_step
 from engine.runtime.device import available_cores
-from engine.sources import Source, open_source
+from engine.sources import Source, open_source, spread_rows
 from engine.store.contents import StoreContents
 from engine.store.objects import LocalObjects
 from engine.store.summary import StoreSummary, summarise
 
 _ADVICE_BYTES = 4 * 1024 * 1024
 _CUDA_WORKERS = 2
+_SPREAD_SAMPLES = 64
+_MANY_SATURATED = 0.05
 
 
 @dataclass(frozen=True)
@@ -34,14 +38,17 @@ class CompressionReport(StoreSummary):
     """A store's summary, and how the job that wrote it went.
 
     `elapsed_s` is the time from the first read to the sealed store, `samples_written` what this run
-    added. `zstd_ratio` is what zstd alone reaches on the raw samples, losslessly, measured on at
-    most 4 MiB of them.
+    added. `element_bound` is the largest error that the guarantee allows an element, infinite where
+    it allows any, and `spread` the range of the middle 98 % of some values. `zstd_ratio` is what
+    zstd alone reaches on the raw samples, losslessly, measured on at most 4 MiB of them.
     """
 
     device: str
     elapsed_s: float
     samples_written: int
     zstd_ratio: float
+    spread: float
+    element_bound: float
 
     @property
     def samples_per_s(self) -> float:
@@ -50,21 +57,35 @@ class CompressionReport(StoreSummary):
 
     @property
     def advice(self) -> str | None:
-        """What to use instead where this store doesn't pay, or None."""
+        """What to look into, or to use instead where this store doesn't pay, or None."""
+        if 0 < self.spread < self.element_bound < math.inf:
+            return (
+                f"the bound of {self.element_bound:.4g} is wider than {self.spread:.4g}, the range "
+                f"of 98 % of the values: outliers or fill values set the range; name them "
+                f"(--fill-value), or give an absolute bound"
+            )
+        if self.saturated_fraction > _MANY_SATURATED and self.guarantee == "none":
+            return (
+                f"{self.saturated_fraction:.0%} of the latents are saturated: the codec doesn't "
+                f"fit this data; train one on it, or name fill values (--fill-value)"
+            )
+        unused = not (self.modes["latents"] or self.modes["residuals"])
+        if unused and self.latent_bytes:
+            return (
+                f"no shard needs the networks to keep this guarantee: without latents "
+                f"(--no-latents) the store is up to {self.latent_bytes + self.codec_bytes} bytes "
+                f"smaller"
+            )
         if self.zstd_ratio >= self.ratio:
             return (
                 f"zstd alone stores this data losslessly at ratio {self.zstd_ratio:.1f}, this "
                 f"store reached {self.ratio:.1f}: prefer zarr + zstd here, or a store of more "
                 f"samples"
             )
-        if self.modes["latents"] or self.modes["residuals"]:
+        if not unused:
             return None
-        spare = self.latent_bytes + self.codec_bytes
         return (
-            f"no shard needs the networks to keep this guarantee: without latents (--no-latents) "
-            f"the store is up to {spare} bytes smaller, and a looser guarantee may use them"
-            if self.latent_bytes
-            else "no shard needs the networks to keep this guarantee, so they were left out: the "
+            "no shard needs the networks to keep this guarantee, so they were left out: the "
             "samples themselves, predicted and coded, are smaller"
         )
 
@@ -162,13 +183,15 @@ def compress(
         began = time.perf_counter()
         written = job.run(overwrite=overwrite)
         elapsed_s = time.perf_counter() - began
-        zstd_ratio = _zstd_ratio(source)
+        zstd_ratio, spread = _zstd_ratio(source), _spread(source, survey)
     return CompressionReport(
         **dataclasses.asdict(summarise(StoreContents(store))),
         device=running.device,
         elapsed_s=elapsed_s,
         samples_written=written,
         zstd_ratio=zstd_ratio,
+        spread=spread,
+        element_bound=guarantee.element_bound,
     )
 
 
@@ -176,6 +199,19 @@ def _workers(codec: Codec, threads: int | None) -> int:
     if threads is not None:
         return threads
     return _CUDA_WORKERS if codec.device == "cuda" else available_cores()
+
+
+def _spread(source: Source, survey: Survey) -> float:
+    """Range of the middle 98 % of the values of some samples, without those that are kept apart."""
+    rows = spread_rows(len(source), _SPREAD_SAMPLES)
+    samples = np.concatenate([source.read(int(row), int(row) + 1) for row in rows])
+    missing = survey.verbatim(samples)
+    values = (samples if missing is None else samples[~missing]).astype(np.float64).ravel()
+    if not values.size:
+        return 0.0
+    with np.errstate(all="ignore"):  # values near the limits of float64
+        low, high = np.quantile(values, (0.01, 0.99))
+        return float(high - low)
 
 
 def _zstd_ratio(source: Source) -> float:

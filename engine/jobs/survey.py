@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from engine.runtime.calibration import blocks
 from engine.sources import Source
 
+# An extreme value that makes up a good part of many lies apart at a smaller gap.
+_MANY, _COMMON_SHARE, _COMMON_GAP = 1000, 0.02, 1 / 4
+
 
 @dataclass(frozen=True)
 class Survey:
@@ -55,7 +58,8 @@ def survey(source: Source, fill_values: Iterable[float] | None) -> Survey:
     Args:
         source: the samples.
         fill_values: values that mark missing elements; None looks for them: an extreme value
-            that occurs more than once and lies further from all others than these lie apart.
+            that occurs more than once and lies further from all others than these lie apart, or a
+            quarter of that if it makes up 2 % of all values.
     """
     given = () if fill_values is None else tuple(fill_values)
     nonfinite = 0
@@ -78,8 +82,10 @@ class _Extremes:
     def __init__(self) -> None:
         self._lowest: dict[float, int] = {}
         self._highest: dict[float, int] = {}
+        self._count = 0
 
     def add(self, values: NDArray[Any]) -> None:
+        self._count += values.size
         for kept, pick, beyond in (
             (self._lowest, np.min, np.greater),
             (self._highest, np.max, np.less),
@@ -103,15 +109,19 @@ class _Extremes:
             return ()
         (lowest, low_count), (low, _) = self._lowest.items()
         (high, _), (highest, high_count) = self._highest.items()
-        span = high - low
-        if not span > 0:
+        if not high > low:
             return ()
-        below = low_count > 1 and low - lowest > span
-        above = high_count > 1 and highest - high > span
+        below = self._apart(low - lowest, high - low, low_count)
+        above = self._apart(highest - high, high - low, high_count)
         if not (below and above):  # then the other end is one of the ordinary values
-            below = below and low - lowest > highest - low
-            above = above and highest - high > high - lowest
+            below = below and self._apart(low - lowest, highest - low, low_count)
+            above = above and self._apart(highest - high, high - lowest, high_count)
         return tuple(value for value, found in ((lowest, below), (highest, above)) if found)
+
+    def _apart(self, gap: float, span: float, count: int) -> bool:
+        """Whether a gap is too wide for `count` ordinary values to lie beyond it."""
+        common = self._count >= _MANY and count >= _COMMON_SHARE * self._count
+        return count > 1 and gap > (span * _COMMON_GAP if common else span)
 
     def without(self, found: tuple[float, ...]) -> tuple[float, float]:
         lows = [value for value in self._lowest if value not in found]

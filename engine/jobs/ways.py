@@ -126,7 +126,9 @@ class _Attempt:
     def way(self, mode: Mode, name: str | None, latents: Mapping[str, Any], base: float) -> Way:
         rows = dict(latents)
         if name is not None:
-            rows[name] = self.residuals.reshape(self.samples.shape)
+            carried = name == QUANTISED and self.patched.any()
+            values = _carried(self.residuals, self.patched) if carried else self.residuals
+            rows[name] = values.reshape(self.samples.shape)
         if self.patched.any():
             patched = self.patched.reshape(self.samples.shape)
             rows[PATCHED] = patched
@@ -150,6 +152,18 @@ class _Attempt:
         for name, array in arrays.items():
             array[chosen] = values[name]
         return dataclasses.replace(self, **arrays)
+
+
+def _carried(values: NDArray[Any], patched: NDArray[np.uint8]) -> NDArray[Any]:
+    """Values `(n, elements)` with the one before in place of what is patched, which nobody reads.
+
+    So the edges of a gap are as easy to predict as the rest.
+    """
+    whole = patched == 0
+    place = np.where(whole, np.arange(values.shape[1]), 0)
+    np.maximum.accumulate(place, axis=1, out=place)
+    first = np.argmax(whole, axis=1)
+    return np.take_along_axis(values, np.maximum(place, first[:, np.newaxis]), axis=1)
 
 
 class _Attempts:

@@ -19,7 +19,7 @@ from engine.quality import decode_errors
 from engine.reading.certification import certify_store
 from engine.reading.reconstruction import Reconstruction
 from engine.reading.selection import is_integer, select_rows, slice_rows
-from engine.runtime.codec import Codec, batches
+from engine.runtime.codec import Codec, batch_samples, batches
 from engine.store.contents import StoreContents
 from engine.store.plan import LATENTS, QUALITY, QUALITY_COLUMNS, SIDECARS
 from engine.store.summary import StoreSummary, summarise
@@ -236,7 +236,9 @@ class Store:
     def block_samples(self) -> int:
         """Samples to decode at once: little to hold in memory, and whole chunks if they fit."""
         fitting = _DECODE_BLOCK_BYTES // self.codec.manifest.sample.size_bytes
-        fitting = max(self.codec.batch_samples, min(fitting, _DECODE_BLOCK_SAMPLES))
+        fitting = max(
+            batch_samples(self.shape[1:], self.codec.device), min(fitting, _DECODE_BLOCK_SAMPLES)
+        )
         chunk = self.contents.part.chunk_samples
         return fitting // chunk * chunk or fitting
 

@@ -18,7 +18,7 @@ from engine.quality import encode_errors
 from engine.reading.certification import certify_store, store_certificate
 from engine.reading.deviation import deviations, violations
 from engine.reading.store import Store
-from engine.runtime.codec import batches
+from engine.runtime.codec import batch_samples, batches
 from engine.sources import Source, open_source
 from engine.store.contents import StoreContents
 from engine.store.inspection import inspect, printable
@@ -134,7 +134,7 @@ def _compare_shard(store: Store, source: Source, shard: int, start: int, stop: i
     recorded = contents.read_chunk(QUALITY, shard, 0)
     room = _room(contents, shard)
     worse, broken = 0, 0
-    for first, last in batches(stop - start, store.codec.batch_samples):
+    for first, last in batches(stop - start, batch_samples(source.sample_shape)):
         samples = source.read(start + first, start + last)
         digest.update(samples.data)
         decoded = store.read(np.arange(start + first, start + last))

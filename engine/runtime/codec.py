@@ -6,7 +6,7 @@ import functools
 import math
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -105,13 +105,17 @@ class Codec:
     @functools.cached_property
     def batch_samples(self) -> int:
         """Samples per run of a network: what suits the device, within the limit on memory."""
-        fitting = batch_samples(self.sample_shape, self.device)
-        for entry in self.manifest.files:
-            if entry.role in (ENCODER, DECODER) and entry.name in self.files.contents:
-                memory = self.files.memory(entry.role)
-                free = self.files.max_memory_bytes - memory.loaded_bytes
-                fitting = min(fitting, max(1, free // max(1, memory.sample_bytes)))
-        return fitting
+        roles = [entry.role for entry in self.manifest.files if entry.name in self.files.contents]
+        return min(
+            batch_samples(self.sample_shape, self.device),
+            *(self._fitting(role) for role in (ENCODER, DECODER) if role in roles),
+        )
+
+    def _fitting(self, role: str) -> int:
+        """Samples per run of one network that the limit on memory allows."""
+        memory = self.files.memory(role)
+        free = self.files.max_memory_bytes - memory.loaded_bytes
+        return max(1, free // max(1, memory.sample_bytes))
 
     def encode(self, batch: ArrayLike, step: float = 1.0) -> NDArray[Any]:
         """Integer latents `(n, *latent_shape)` of samples `(n, *sample_shape)`.
@@ -122,7 +126,7 @@ class Codec:
         samples = self._checked(batch)
         check_finite(samples)
         return self._in_batches(
-            self.encoder, samples, step, self.latent_shape, self.manifest.latent.dtype
+            ENCODER, samples, step, self.latent_shape, self.manifest.latent.dtype
         )
 
     def decode(self, latents: ArrayLike, step: float = 1.0) -> NDArray[Any]:
@@ -143,7 +147,7 @@ class Codec:
                 f"got {values.dtype} of shape {values.shape}"
             )
         return self._in_batches(
-            self.decoder, values, step, self.sample_shape, self.manifest.sample.working_dtype
+            DECODER, values, step, self.sample_shape, self.manifest.sample.working_dtype
         )
 
     def features(self, batch: ArrayLike, step: float = 1.0) -> NDArray[np.float32]:
@@ -178,7 +182,7 @@ class Codec:
 
     def _in_batches(
         self,
-        network: Callable[[NDArray[Any], NDArray[np.float32]], NDArray[Any]],
+        role: str,
         values: NDArray[Any],
         step: float,
         shape: tuple[int, ...],
@@ -187,7 +191,9 @@ class Codec:
         check_step(step)
         result = np.empty((len(values), *shape), dtype)
         scale = np.array([step], np.float32)
-        for start, stop in batches(len(values), self.batch_samples):
+        network = self._network(role)
+        size = min(batch_samples(self.sample_shape, self.device), self._fitting(role))
+        for start, stop in batches(len(values), size):
             result[start:stop] = network(values[start:stop], scale)
         return result
 

@@ -129,6 +129,9 @@ class ShardedArray:
         array = cls(name, grid, tuple(item_shape), dtype, document["fill_value"], own, coded)
         if {key: value for key, value in document.items() if key not in _FREE} != array._layout():
             raise InvalidInput(f"{name}: isn't laid out as arrays of a store are")
+        axes = document["dimension_names"]
+        if len(axes) != len(document["shape"]) or not all(type(axis) is str for axis in axes):
+            raise InvalidInput(f"{name}: has no names of {len(document['shape'])} axes")
         return array
 
     @property

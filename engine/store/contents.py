@@ -65,7 +65,8 @@ class StoreContents:
         if not (self.is_sealed or incomplete):
             raise IncompleteStore(
                 f"{path}: the job that writes this store has not ended; run the same `engine "
-                f"compress` again to finish it, or open it with incomplete=True (--incomplete)"
+                f"compress` again to finish it, or read what is committed (incomplete=True, "
+                f"decode --incomplete)"
             )
         if not (self.is_sealed or self.head.objects):
             raise IncompleteStore(f"{path}: nothing was committed yet")
@@ -198,8 +199,7 @@ class StoreContents:
             IncompleteStore: a shard was not committed.
             InvalidInput: a shard was stored without the array.
         """
-        sizes = self.ledger[f"size_bytes_{self.part.arrays.index(name)}"]
-        for shard in np.flatnonzero(sizes == 0):
+        for shard in np.flatnonzero(self.ledger[f"size_bytes_{self.part.arrays.index(name)}"] == 0):
             self._check_stored_in(name, int(shard))
 
     def zarr_array(self, name: str) -> zarr.Array[Any]:

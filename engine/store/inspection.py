@@ -15,6 +15,8 @@ from engine.store.objects import LocalObjects
 from engine.store.plan import COMMITS
 from engine.store.shard import split_shard
 
+_READ_BYTES = 64 << 20  # of an object, if the store lists none larger
+
 
 @dataclass(frozen=True)
 class Inspection:
@@ -45,8 +47,9 @@ def inspect(
         broken = [key for key in orphans if not _is_intact(contents, key)]
         problems |= dict.fromkeys(broken, "damaged (its checksum is wrong)")
     places = {sha256: key for key, (_, sha256) in expected.items()}
+    longest = max(_READ_BYTES, *(size for size, _ in expected.values()))
     for done, (key, entry) in enumerate(sorted(expected.items()), 1):
-        problem = _problem(contents, key, entry, places)
+        problem = _problem(contents, key, entry, places, longest)
         if problem is not None:
             problems[key] = problem
         if progress is not None:
@@ -76,12 +79,16 @@ def _head_problems(contents: StoreContents) -> dict[str, str]:
 
 
 def _problem(
-    contents: StoreContents, key: str, entry: tuple[int, str], places: Mapping[str, str]
+    contents: StoreContents,
+    key: str,
+    entry: tuple[int, str],
+    places: Mapping[str, str],
+    longest: int,
 ) -> str | None:
-    """What is wrong with one object, or None."""
+    """What is wrong with one object, or None; no more than `longest` bytes of it are looked at."""
     size, sha256 = entry
     try:
-        content = contents.objects.get(key, contents.trusted.max_memory_bytes)
+        content = contents.objects.get(key, min(longest, contents.trusted.max_memory_bytes))
     except EngineError as error:
         missing = contents.objects.size_of(key) is None
         return "missing" if missing else str(error)
@@ -90,7 +97,7 @@ def _problem(
         return None
     if found in places:
         return f"swapped (these are the bytes of {places[found]})"
-    if _is_shard(contents, key) and _is_intact(contents, key):
+    if len(content) <= longest and _is_shard(contents, key) and _is_intact(contents, key):
         return "replaced (intact, but not what was committed here: of another store or time)"
     if len(content) < size:
         return f"truncated (expected {size} bytes, found {len(content)})"

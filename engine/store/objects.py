@@ -207,6 +207,8 @@ class LocalObjects:
         except OSError as error:
             if error.errno in _NO_SUCH_FILE:
                 raise CorruptStore(f"{self.folder}: {key} is missing") from None
+            if error.errno == errno.EISDIR:
+                raise CorruptStore(f"{self.folder}: {key} is not a regular file") from None
             raise StorageError(f"{self.folder}: can't read {key}: {_reason(error)}") from None
 
     def _check_inside(self, path: Path) -> None:

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from engine.codec.files import CodecFiles, file_entry
-from tests.attacks.make_attacks import GOOD, HERE
+from tests.attacks.make_attacks import GOOD, GOOD_STORE, HERE
 
 
 @pytest.fixture(scope="session")
@@ -33,6 +33,20 @@ def plant():
             manifest = dataclasses.replace(good.manifest, files=entries)
             (folder / "manifest.json").write_bytes(manifest.to_json())
         (folder / name).write_bytes(content)
+        return folder
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def plant_store():
+    """`plant_store(folder, objects)`: the good store at `folder` with these objects instead."""
+
+    def run(folder, objects):
+        shutil.copytree(HERE / GOOD_STORE, folder)
+        for key, content in objects.items():
+            (folder / key).parent.mkdir(parents=True, exist_ok=True)
+            (folder / key).write_bytes(content)
         return folder
 
     return run

@@ -11,21 +11,21 @@ from engine.store.contents import StoreContents
 
 
 def ways(path):
-    """Name and function of every way to read a store; those that need it open it anew."""
-    yield "open", lambda: engine.open(path, "cpu").close()
-    yield "samples", lambda: engine.open(path, "cpu")[:]
-    yield "one sample", lambda: engine.open(path, "cpu", certify=False)[3]
-    yield "latents", lambda: engine.open(path, "cpu", certify=False).read_latents()
-    yield "array of latents", lambda: engine.open(path, "cpu", certify=False).latents[:]
-    yield "quality", lambda: engine.open(path, "cpu", certify=False).quality
-    yield "sidecars", lambda: dict(engine.open(path, "cpu", certify=False).sidecars)
-    yield "committed", lambda: engine.open(path, "cpu", certify=False).committed
-    yield "summary", lambda: engine.open(path, "cpu", certify=False).summary
-    yield "incomplete", lambda: StoreContents(path, incomplete=True).ledger
-    yield "array", lambda: np.asarray(engine.open(path, "cpu", certify=False))
-    yield "verify", lambda: engine.verify(path, device="cpu")
+    """Functions that read a store, each of which opens it anew."""
+    yield lambda: engine.open(path, "cpu").close()
+    yield lambda: engine.open(path, "cpu")[:]
+    yield lambda: engine.open(path, "cpu", certify=False)[3]
+    yield lambda: engine.open(path, "cpu", certify=False).read_latents()
+    yield lambda: engine.open(path, "cpu", certify=False).latents[:]
+    yield lambda: engine.open(path, "cpu", certify=False).quality
+    yield lambda: dict(engine.open(path, "cpu", certify=False).sidecars)
+    yield lambda: engine.open(path, "cpu", certify=False).committed
+    yield lambda: engine.open(path, "cpu", certify=False).summary
+    yield lambda: StoreContents(path, incomplete=True).ledger
+    yield lambda: np.asarray(engine.open(path, "cpu", certify=False))
+    yield lambda: engine.verify(path, device="cpu")
     for command in ("info", "verify"):
-        yield command, lambda command=command: run(command, path)
+        yield lambda command=command: run(command, path)
 
 
 def run(*arguments):
@@ -39,14 +39,14 @@ def run(*arguments):
 
 
 def outcomes(path):
-    """Of every way that is refused: its name, and type and message of the error.
+    """Types and messages of the errors that ways to read a store give.
 
     Raises whatever isn't an error of the engine.
     """
     found = []
-    for name, way in ways(path):
+    for way in ways(path):
         try:
             way()
         except EngineError as error:
-            found.append((name, type(error).__name__, str(error)))
+            found.append((type(error).__name__, str(error)))
     return found

@@ -1,9 +1,11 @@
-"""Opens codecs that are attacks, in a process that may allocate little and open nothing outside.
+"""Opens codecs and stores that are attacks, where little memory and no file outside may be had.
 
-`python run_attacks.py FOLDER ALLOWED_BYTES`: a list of codec folders in JSON comes on stdin, what
-became of each goes to stdout. Anything but an error of the engine ends the process.
+`python run_attacks.py FOLDER ALLOWED_BYTES`: a list of their folders in JSON comes on stdin, good
+ones first; what became of each goes to stdout. Anything but an error of the engine ends the
+process.
 """
 
+import gc
 import json
 import os
 import resource
@@ -13,19 +15,22 @@ from pathlib import Path
 import numpy as np
 import onnx.reference
 import onnxruntime
+import read_store
 
 from engine import Codec
 from engine.errors import EngineError
-from engine.runtime.session import Network
 
 
 def main():
     root, allowed_bytes = sys.argv[1], int(sys.argv[2])
     folders = json.load(sys.stdin)
-    Codec.load(folders[0], "cpu").decode(np.zeros((1, 8), np.int8))  # loads what is loaded lazily
+    for folder in folders:  # loads what is loaded lazily
+        if "good" in folder:
+            outcomes(folder)
+    gc.collect()
     limit_memory(allowed_bytes)
     opened = watch_files(root)
-    found = [(folder, *outcome(folder), opened.copy()) for folder in folders]
+    found = [(folder, outcomes(folder), opened.copy()) for folder in folders]
     json.dump(found, sys.stdout)
 
 
@@ -50,20 +55,23 @@ def limit_memory(allowed_bytes):
     limit = pages * resource.getpagesize() + allowed_bytes
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     try:
-        bytearray(allowed_bytes + (1 << 20))
+        bytearray(allowed_bytes + (64 << 20))  # threads that ended have left some
     except MemoryError:
         return
     sys.exit("the limit of memory doesn't hold")
 
 
-def outcome(folder):
-    """Type and message of the error that a codec gives when both its graphs are opened."""
+def outcomes(folder):
+    """Types and messages of the errors that a codec or store gives, however it is read."""
+    if folder.endswith(".zarr"):
+        return read_store.outcomes(folder)
     try:
         codec = Codec.load(folder, "cpu")
-        networks: list[Network] = [codec.decoder, codec.encoder]
+        codec.decode(np.zeros((1, *codec.latent_shape), codec.manifest.latent.dtype))
+        codec.encode(np.zeros((1, *codec.sample_shape), codec.dtype))
     except EngineError as error:
-        return type(error).__name__, str(error)
-    return "", f"{len(networks)} networks opened"
+        return [(type(error).__name__, str(error))]
+    return []
 
 
 if __name__ == "__main__":

@@ -60,7 +60,7 @@ def chunks(name, of, message, change):
 
 
 PART_0 = "variables__data__0__"
-head("of_absurd_samples", "10000000000", **{f"{PART_0}samples": 10**18})
+head("of_absurd_samples", "samples of shape", **{f"{PART_0}samples": 10**18})
 head("of_endless_samples", "the head is damaged", **{f"{PART_0}samples": 10**400})
 head("of_negative_samples", "the head is damaged", **{f"{PART_0}samples": -1})
 head("of_half_samples", "the head is damaged", **{f"{PART_0}samples": 1.5})
@@ -83,7 +83,7 @@ head("of_an_unknown_state", "the head is damaged", state="open")
 head("with_a_codec_above", "the head is damaged", codec="../../outside")
 head("with_a_short_id", "the head is damaged", store_id="00")
 head("with_a_part_that_is_text", "the head is damaged", variables={"data": ["part-0"]})
-head("with_two_parts", "several parts", "IncompatibleStore", variables__data=[])
+head("with_two_parts", "several parts", "IncompatibleStore", variables__more=[])
 for title, key in {
     "above": "../outside.bin",
     "absolute": "/etc/passwd",
@@ -173,6 +173,7 @@ array("of_objects", "data_type", "object")
 array("of_another_shape", "shape", [22, 2, 2])
 array("with_other_keys", "chunk_key_encoding/configuration/separator", ".")
 array("with_attributes_of_a_list", "attributes", [1])
+array("of_axes_of_lists", "dimension_names", [[], []])
 array("of_bytes_of_another_size", "attributes/bytes_of", "int64", of="residuals")
 array("of_bytes_of_objects", "attributes/bytes_of", "object", of="residuals")
 for title, prediction in {
@@ -244,7 +245,7 @@ chunks(
     "latents out of range",
     lambda c: ([zstd.compress(LOWEST, 1), c[1]], None),
 )
-chunks("beyond_the_end", "latents", "truncated", lambda c: (c, [(0, 20), (1 << 40, 20)]))
+chunks("beyond_the_end", "latents", "truncated", lambda c: (c, [(1 << 40, 20), (1 << 41, 20)]))
 chunks("of_absurd_length", "latents", "overlap", lambda c: (c, [(0, BIG), (20, 20)]))
 chunks("that_overlap", "latents", "overlap", lambda c: (c, [(0, 25), (1, 25)]))
 chunks("that_are_absent", "latents", "missing", lambda c: (c, [(BIG + 1, BIG + 1)] * 2))
@@ -264,7 +265,7 @@ def certificate(content):
     return change
 
 
-add("certificate_of_nothing", certificate(b"\0" * 40), "found version 0")
+add("certificate_of_nothing", certificate(b"\0" * 40), "expected version 1, found 0")
 HUGE_COUNT = (1).to_bytes(4, "little") + (0xFFFFFFFF).to_bytes(4, "little") * 2 + bytes(44)
 add("certificate_of_absurd_probes", certificate(HUGE_COUNT), "1 to 256 probes")
 

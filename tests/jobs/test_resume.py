@@ -47,10 +47,15 @@ def test_two_jobs_and_any_number_of_threads_write_the_same_bytes(interrupted, tm
 
 def check_random_kills(job, folder, rng, count):
     """Killed before operations of every kind: creating, between two bytes of a write, syncing."""
-    for kill in range(count):
-        store, fault = job.prepared(folder / f"{kill}.zarr"), draw_fault(rng, job.counts)
-        assert job.interrupt(store, fault).status == KILLED
+    kills = 0
+    for attempt in range(2 * count):
+        store, fault = job.prepared(folder / f"{attempt}.zarr"), draw_fault(rng, job.counts)
+        # The number of reads and folder syncs varies a little: the last ones may not come.
+        kills += job.interrupt(store, fault).status == KILLED
         job.check_goes_on(store)
+        if kills == count:
+            return
+    raise AssertionError(f"only {kills} of {count} kills were reached")
 
 
 def test_a_dozen_kills_before_random_operations(interrupted, tmp_path):

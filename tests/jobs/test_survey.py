@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -13,7 +13,7 @@ from engine.sources import open_source
 
 DTYPES = [f"{kind}{size}" for kind in "ui" for size in (1, 2, 4, 8)] + ["f2", "f4", "f8"]
 BLOCK = 1_500_000  # float64 values: more than one block of 8 MiB
-LONG = [6.0] * BLOCK + [5.0] * BLOCK + [7.5] * BLOCK
+LONG = np.concatenate([np.linspace(*ends, BLOCK) for ends in ((6.0, 7.0), (5.0, 6.0), (7.0, 7.5))])
 
 
 def survey_of(values, fill_values=None):
@@ -22,7 +22,7 @@ def survey_of(values, fill_values=None):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@settings(max_examples=20)
+@settings(max_examples=20, suppress_health_check=[HealthCheck.filter_too_much])
 @given(data=st.data())
 def test_finds_the_range_of_what_is_finite_and_not_filled(dtype, data):
     values = data.draw(hnp.arrays(dtype, st.tuples(st.integers(1, 5), st.integers(1, 9))))
@@ -39,7 +39,7 @@ def test_finds_the_range_of_what_is_finite_and_not_filled(dtype, data):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@settings(max_examples=20)
+@settings(max_examples=20, suppress_health_check=[HealthCheck.filter_too_much])
 @given(data=st.data())
 def test_magnitudes_enclose_all_values(dtype, data):
     values = data.draw(
@@ -53,7 +53,7 @@ def test_magnitudes_enclose_all_values(dtype, data):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@settings(max_examples=20)
+@settings(max_examples=20, suppress_health_check=[HealthCheck.filter_too_much])
 @given(data=st.data())
 def test_marks_what_is_kept_bit_for_bit(dtype, data):
     values = data.draw(hnp.arrays(dtype, (2, 5)))
@@ -94,6 +94,15 @@ def test_recognises_fill_values(values, dtype, expected):
 def test_blocks_are_one_pass():
     found = survey_of(np.array([*LONG, 1e9, 1e9])[:, np.newaxis])
     assert found == Survey(5.0, 7.5, 0, (1e9,))
+
+
+def test_a_common_extreme_value_is_apart_at_a_smaller_gap():
+    ordinary = np.arange(-4000, 12000)
+    land = np.full(len(ordinary) // 10, -9999)
+    assert survey_of(np.concatenate([ordinary, land])[:, np.newaxis]).fill_values == (-9999,)
+    assert survey_of(np.concatenate([ordinary, land[:5]])[:, np.newaxis]).fill_values == ()
+    near = np.full(len(ordinary) // 10, -5000)
+    assert survey_of(np.concatenate([ordinary, near])[:, np.newaxis]).fill_values == ()
 
 
 def test_nothing_ordinary_has_no_range():
