@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from engine.codec.files import MANIFEST
 from engine.errors import CorruptStore, InvalidInput
 from engine.guarantee import Guarantee
 from engine.jobs.compression_job import CompressionJob
@@ -15,6 +16,7 @@ from engine.jobs.promise import survey_under
 from engine.jobs.sidecars import LostSidecar, Sidecar, open_sidecars
 from engine.runtime.codec import Codec
 from engine.sources import Source
+from engine.store.arrays import METADATA
 from engine.store.contents import StoreContents
 from engine.store.plan import SIDECARS, SidecarFormat
 
@@ -54,7 +56,16 @@ def former_job(
         sizes=(wanted["chunk_samples"], wanted["shard_samples"]),
         batch=running.batch_samples,
         workers=1,
-        may_use_network=contents.has_networks,
+        may_use_network=_has_networks(contents),
+    )
+
+
+def _has_networks(contents: StoreContents) -> bool:
+    """Whether the store wasn't sealed without networks because no shard needs them."""
+    folder = f"codecs/{contents.head.codec}/"
+    manifest = (f"{folder}{MANIFEST}/", f"{folder}{METADATA}")
+    return any(
+        key.startswith(folder) and not key.startswith(manifest) for key in contents.head.objects
     )
 
 

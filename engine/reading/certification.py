@@ -11,7 +11,6 @@ from engine.errors import CorruptCodec, CorruptStore
 from engine.runtime.codec import Codec
 from engine.runtime.drift import certify
 from engine.store.contents import StoreContents
-from engine.store.ledger import Mode
 
 
 def certify_store(contents: StoreContents, codec: Codec) -> float | None:
@@ -35,8 +34,8 @@ def store_certificate(contents: StoreContents) -> Certificate | None:
     Raises:
         CorruptStore: it is missing or damaged.
     """
-    modes = {int(mode) for mode in contents.ledger["mode"][contents.committed]}
-    if not (contents.guarantee.needs_certificate and any(Mode(m).needs_network for m in modes)):
+    uses_network = any(mode.needs_network for mode in contents.modes)
+    if not (contents.guarantee.needs_certificate and uses_network):
         return None
     files = contents.codec_files
     try:

@@ -12,6 +12,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from engine.codec.files import DECODER
 from engine.errors import CorruptStore, EngineError, GuaranteeViolated
 from engine.limits import DEFAULT_MEMORY_LIMIT
 from engine.quality import encode_errors
@@ -109,6 +110,8 @@ def _drift(store: Store, problems: list[str]) -> tuple[float | None, float | Non
 def _compared(store: Store, source: Source) -> Iterator[tuple[list[str], int]]:
     try:
         expected, found = f"{store.codec.dtype} {store.shape}", f"{source.dtype} {source.shape}"
+        if any(mode.needs_network for mode in store.contents.modes):
+            store.codec.files.role(DECODER)
     except EngineError as error:
         yield [f"the samples can't be compared: {error}"], 0
         return

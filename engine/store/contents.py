@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.codec.files import MANIFEST, CodecFiles
+from engine.codec.files import CodecFiles
 from engine.codec.sample_format import DTYPES
 from engine.errors import CorruptStore, IncompleteStore, InvalidInput
 from engine.guarantee import Guarantee
@@ -156,6 +156,11 @@ class StoreContents:
         """How the samples of a shard are kept."""
         return Mode(int(self.record(shard)["mode"]))
 
+    @property
+    def modes(self) -> set[Mode]:
+        """The ways in which committed shards are kept."""
+        return {Mode(int(mode)) for mode in self.ledger["mode"][self.committed]}
+
     def has(self, name: str, shard: int) -> bool:
         """Whether an array has an object in a shard."""
         return name in self.arrays and bool(self._recorded("size_bytes", name, shard))
@@ -177,13 +182,6 @@ class StoreContents:
     def codec_files(self) -> CodecFiles:
         """The codec that lies in the store."""
         return read_codec(self.trusted, self.head)
-
-    @property
-    def has_networks(self) -> bool:
-        """Whether the store wasn't sealed without networks because no shard needs them."""
-        folder = f"codecs/{self.head.codec}/"
-        manifest = (f"{folder}{MANIFEST}/", f"{folder}{METADATA}")
-        return any(k.startswith(folder) and not k.startswith(manifest) for k in self.head.objects)
 
     @functools.cached_property
     def certificate(self) -> bytes | None:

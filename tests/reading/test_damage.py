@@ -47,7 +47,7 @@ def put(path, content):
 
 def needed(kept, copy):
     """Objects of shards that samples are made of."""
-    without = kept.options.get("max_error") or kept.options.get("lossless")
+    without = kept.options.keys() & {"max_error", "lossless", "min_psnr"}
     modes = engine.open(copy, device="cpu").contents.ledger["mode"]
     for name in shard_names(copy):
         unread = "latents" in name and without and modes[shard_of(name)] > 2
