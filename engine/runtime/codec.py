@@ -106,10 +106,8 @@ class Codec:
     def batch_samples(self) -> int:
         """Samples per run of a network: what suits the device, within the limit on memory."""
         roles = [entry.role for entry in self.manifest.files if entry.name in self.files.contents]
-        return min(
-            batch_samples(self.sample_shape, self.device),
-            *(self._fitting(role) for role in (ENCODER, DECODER) if role in roles),
-        )
+        fitting = [self._fitting(role) for role in (ENCODER, DECODER) if role in roles]
+        return min([batch_samples(self.sample_shape, self.device), *fitting])
 
     def _fitting(self, role: str) -> int:
         """Samples per run of one network that the limit on memory allows."""
