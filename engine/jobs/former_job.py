@@ -20,6 +20,11 @@ from engine.store.arrays import METADATA
 from engine.store.contents import StoreContents
 from engine.store.plan import SIDECARS, SidecarFormat
 
+_MEMBERS = {
+    "data", "sidecars", "guarantee", "step", "keep_latents", "keep_encoder", "portable",
+    "chunk_samples", "shard_samples",
+}  # fmt: skip
+
 
 def former_job(
     contents: StoreContents,
@@ -38,6 +43,9 @@ def former_job(
     running = _codec(contents, codec, device)
     check_fit(source, running)
     wanted = contents.head.fingerprint
+    missing = _MEMBERS - wanted.keys()
+    if missing:
+        raise CorruptStore(f"{contents.objects}: the head's fingerprint has no {min(missing)}")
     if identify(source) != wanted["data"]:
         raise InvalidInput(f"{source.name}: is not the data that {contents.objects} was made of")
     guarantee = Guarantee.from_json(wanted["guarantee"])
