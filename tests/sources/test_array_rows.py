@@ -83,7 +83,7 @@ def test_errors_of_the_engine_pass():
         (np.zeros((3, 2), complex), "ndarray: .*complex128; store real and imaginary"),
         (torch.zeros((3, 2), requires_grad=True), "Tensor: rows 0:1 can't be read .*detach"),
         (torch.zeros((3, 2), dtype=torch.bfloat16), "Tensor: rows 0:1 can't be read"),
-        (np.ma.masked_equal(ARRAY, 3), "MaskedArray: .*use .filled"),
+        (np.ma.masked_equal(ARRAY, 3), "MaskedArray: .*pass .filled"),
         ({"images": ARRAY}, "dict: holds arrays by name; pass one of them"),
         (zarr.create_group({}), "Group: holds arrays by name"),
     ],
