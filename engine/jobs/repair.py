@@ -22,7 +22,7 @@ from engine.store.contents import StoreContents
 from engine.store.inspection import head_as_written, inspect, printable
 from engine.store.lease import lease
 from engine.store.plan import LEDGER, PART, SIDECARS
-from engine.store.shard import CRC_BYTES, ShardObject, split_shard
+from engine.store.shard import ShardObject, closing_crc32c, split_shard
 from engine.store.writer import StoreWriter, expected_objects
 
 
@@ -241,6 +241,5 @@ def _entry(content: bytes) -> tuple[int, str]:
 def _as_stored(content: bytes, key: str) -> ShardObject:
     """The object of an array with one chunk a shard, as it was written."""
     (chunk,) = split_shard(content, 1, key)
-    closing = (int.from_bytes(part[-CRC_BYTES:], "little") for part in (chunk, content))
-    chunk_crc32c, index_crc32c = closing
-    return ShardObject(content, np.array([chunk_crc32c], np.uint32), index_crc32c)
+    chunk_crc32c = np.array([closing_crc32c(chunk)], np.uint32)
+    return ShardObject(content, chunk_crc32c, closing_crc32c(content))

@@ -21,7 +21,6 @@ from engine.reading.deviation import deviations, violations
 from engine.reading.store import Store
 from engine.runtime.codec import batch_samples, batches
 from engine.sources import Source, open_source
-from engine.store.contents import StoreContents
 from engine.store.inspection import inspect, printable
 from engine.store.plan import LATENTS, QUALITY
 
@@ -112,17 +111,20 @@ def _compared(store: Store, source: Source) -> Iterator[tuple[list[str], int]]:
         expected, found = f"{store.codec.dtype} {store.shape}", f"{source.dtype} {source.shape}"
         if any(mode.needs_network for mode in store.contents.modes):
             store.codec.files.role(DECODER)
+        certificate = store_certificate(store.contents)
     except EngineError as error:
         yield [f"the samples can't be compared: {error}"], 0
         return
     if found != expected:
         yield [f"{source.name}: holds {found}, the store {expected}"], 0
         return
+    # How far an accepted reader's errors may lie from those that the writer recorded.
+    room = 0.0 if certificate is None else certificate.room
     grid = store.contents.arrays[LATENTS].grid
     for shard in range(grid.shard_count):
         start, stop = grid.shard_rows(shard)
         try:
-            problem = _compare_shard(store, source, shard, start, stop)
+            problem = _compare_shard(store, source, shard, start, stop, room)
         except EngineError as error:
             problem = str(error)
         yield (
@@ -131,11 +133,13 @@ def _compared(store: Store, source: Source) -> Iterator[tuple[list[str], int]]:
         )
 
 
-def _compare_shard(store: Store, source: Source, shard: int, start: int, stop: int) -> str | None:
+def _compare_shard(
+    store: Store, source: Source, shard: int, start: int, stop: int, room: float
+) -> str | None:
     contents = store.contents
     digest = xxhash.xxh3_128()
     recorded = contents.read_chunk(QUALITY, shard, 0)
-    room = _room(contents, shard)
+    room = room if contents.mode(shard).needs_network else 0.0
     worse, broken = 0, 0
     for first, last in batches(stop - start, batch_samples(source.sample_shape)):
         samples = source.read(start + first, start + last)
@@ -149,14 +153,6 @@ def _compare_shard(store: Store, source: Source, shard: int, start: int, stop: i
     if broken:
         return f"{broken} samples break the guarantee ({store.guarantee})"
     return f"{worse} samples decode worse than recorded" if worse else None
-
-
-def _room(contents: StoreContents, shard: int) -> float:
-    """How far an accepted reader's errors may lie from those that the writer recorded."""
-    certificate = store_certificate(contents)
-    if certificate is None or not contents.mode(shard).needs_network:
-        return 0.0
-    return certificate.room
 
 
 def _worse(

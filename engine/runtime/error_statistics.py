@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cuda_kernels.error_statistics.reference import check_shapes, clip_range, finish
+from engine.compiled import compile_loop
 
 
 def error_statistics(
@@ -35,16 +36,8 @@ def error_statistics(
 
 @functools.cache
 def _compiled() -> Callable[..., None]:
-    import numba
-
     # Only the sum can be reassociated here, and without that it isn't vectorised.
-    compiler = functools.partial(numba.njit, nogil=True, fastmath={"reassoc"})
-    compiled: Callable[..., None]
-    try:
-        compiled = compiler(cache=True)(_reduce_samples)
-    except RuntimeError:  # neither this folder nor the user's cache folder is writable
-        compiled = compiler()(_reduce_samples)
-    return compiled
+    return compile_loop(_reduce_samples, fastmath={"reassoc"})
 
 
 def _reduce_samples(

@@ -2,34 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-
-def _compiled(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    def compile_lazily(function: Callable[..., Any]) -> Callable[..., Any]:
-        compiled: Callable[..., Any]
-        try:
-            compiled = numba.njit(function, nogil=True, cache=True, **options)
-        except RuntimeError:  # neither this folder nor the user's cache folder is writable
-            compiled = numba.njit(function, nogil=True, **options)
-        return compiled
-
-    return compile_lazily
+from engine.compiled import compile_loop
 
 
-@_compiled(fastmath={"reassoc"})
+@functools.partial(compile_loop, fastmath={"reassoc"})
 def _add(total: float, term: float) -> float:
     # Sums are vectorised only if they may be reassociated. Nothing else here may: in
     # `(y - tolerance) + shift` that would change what is proved of a reader.
     return total + term
 
 
-@_compiled()
+@compile_loop
 def _finish(y: float, like: Any, low: float | None, high: float | None) -> float:
     finished: float
     if low is None or high is None:
@@ -40,7 +29,7 @@ def _finish(y: float, like: Any, low: float | None, high: float | None) -> float
     return finished
 
 
-@_compiled()
+@compile_loop
 def restore_samples(
     reconstruction: NDArray[Any],
     residuals: NDArray[Any],
@@ -58,7 +47,7 @@ def restore_samples(
             restored[sample, element] = _finish(y, restored, low, high)
 
 
-@_compiled()
+@compile_loop
 def quantise_samples(
     reconstruction: NDArray[Any],
     samples: NDArray[Any],

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cuda_kernels.residuals.step import STEP_BITS
 from engine.errors import CorruptStore
 from engine.store.arrays import ShardedArray
 from engine.store.head import Part
@@ -29,7 +30,6 @@ from engine.store.plan import (
 )
 from engine.store.shard import index_size_bytes
 
-_STEP_BITS = 12
 _KEEPS = {
     Mode.LATENTS: LATENTS,
     Mode.RESIDUALS: RESIDUALS,
@@ -106,7 +106,7 @@ def _rows(
 def _numbers(ledger: NDArray[Any]) -> dict[str, NDArray[np.bool_]]:
     """Numbers that samples are computed from, and those that describe them."""
     step, base = ledger["residual_step"], ledger["base"]
-    scaled = np.ldexp(np.frexp(step)[0], _STEP_BITS)
+    scaled = np.ldexp(np.frexp(step)[0], STEP_BITS)
     exact = np.isfinite(step) & (step > 0) & (scaled == np.trunc(scaled))
     stepped = np.isin(ledger["mode"], (Mode.RESIDUALS, Mode.QUANTISED))
     low, high = ledger["data_min"], ledger["data_max"]

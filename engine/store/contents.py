@@ -23,7 +23,7 @@ from engine.store.ledger import Mode, record_dtype
 from engine.store.objects import LocalObjects
 from engine.store.plan import CERTIFICATE, LATENTS, LEDGER, QUALITY
 from engine.store.root import read_head
-from engine.store.shard import CRC_BYTES, decode_index, index_size_bytes
+from engine.store.shard import closing_crc32c, decode_index, index_size_bytes
 from engine.store.stored_codec import read_codec
 from engine.store.stored_ledger import naming, read_committed, read_sealed
 from engine.store.trusted import TrustedObjects
@@ -235,7 +235,7 @@ class StoreContents:
         if length > int(self._recorded("size_bytes", name, shard)):
             raise CorruptStore(f"{where} is missing")
         content = self.objects.get_range(key, offset, length)
-        if _closing_crc32c(content) != self._recorded("chunk_crc32c", name, shard)[chunk]:
+        if closing_crc32c(content) != self._recorded("chunk_crc32c", name, shard)[chunk]:
             raise CorruptStore(f"{where} is not the one that the ledger recorded")
         return array.decode_chunk(content, where)
 
@@ -271,7 +271,7 @@ class StoreContents:
         key = f"{self.part.path}/{array.key(shard)}"
         size = index_size_bytes(array.grid.chunks_per_shard)
         content = self.objects.get_range(key, -size, size)
-        if _closing_crc32c(content) != self._recorded("index_crc32c", name, shard):
+        if closing_crc32c(content) != self._recorded("index_crc32c", name, shard):
             raise CorruptStore(f"{self.objects}: {key} is not the one that the ledger recorded")
         return decode_index(content, f"{self.objects}: {key}")
 
@@ -292,7 +292,3 @@ class StoreContents:
         index_bytes = index_size_bytes(array.grid.chunks_per_shard)
         self.trusted.check_size(max(array.chunk_bytes, index_bytes), f"reading {name}")
         return array
-
-
-def _closing_crc32c(content: bytes) -> int:
-    return int.from_bytes(content[-CRC_BYTES:], "little")

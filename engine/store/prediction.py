@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.compiled import compile_loop
 from engine.errors import InvalidInput
 
 WEIGHT_BITS = 8
@@ -197,14 +198,7 @@ def _padded_item(
 
 @functools.cache
 def _kernel(function: Callable[..., None]) -> Callable[..., None]:
-    import numba
-
-    compiled: Callable[..., None]
-    try:
-        compiled = numba.njit(nogil=True, cache=True)(function)
-    except RuntimeError:  # neither this folder nor the user's cache folder is writable
-        compiled = numba.njit(nogil=True)(function)
-    return compiled
+    return compile_loop(function)
 
 
 def _linear(

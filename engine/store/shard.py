@@ -54,7 +54,7 @@ def encode_shard(
             part = padded
         content = encode_chunk(part, coded)
         index[chunk] = offset, len(content)
-        checksums[chunk] = int.from_bytes(content[-CRC_BYTES:], "little")
+        checksums[chunk] = closing_crc32c(content)
         encoded.append(content)
         offset += len(content)
     table = index.tobytes()
@@ -82,10 +82,7 @@ def decode_chunk(
     Raises:
         CorruptStore: the bytes are damaged; `where` names them.
     """
-    body, closing = content[:-CRC_BYTES], content[-CRC_BYTES:]
-    if google_crc32c.value(body) != int.from_bytes(closing, "little"):
-        raise CorruptStore(f"{where} is damaged (its checksum is wrong)")
-    return coded.decode(body, shape, dtype, where)
+    return coded.decode(_without_crc32c(content, where), shape, dtype, where)
 
 
 def index_size_bytes(chunks_per_shard: int) -> int:
@@ -99,9 +96,7 @@ def decode_index(content: bytes, where: str) -> NDArray[np.uint64]:
     Raises:
         CorruptStore: the checksum is wrong, or chunks overlap.
     """
-    table, closing = content[:-CRC_BYTES], content[-CRC_BYTES:]
-    if google_crc32c.value(table) != int.from_bytes(closing, "little"):
-        raise CorruptStore(f"{where}: the shard index is damaged (its checksum is wrong)")
+    table = _without_crc32c(content, f"{where}: the shard index")
     index = np.frombuffer(table, "<u8").reshape(-1, 2)
     starts, sizes = index[(index != _ABSENT).any(axis=1)].T
     order = np.argsort(starts, kind="stable")
@@ -120,6 +115,18 @@ def split_shard(content: bytes, chunks_per_shard: int, where: str) -> list[bytes
     index = decode_index(content[-index_size_bytes(chunks_per_shard) :], where)
     chunks = [content[offset : offset + size] for offset, size in index.tolist() if size != _ABSENT]
     for chunk in chunks:
-        if google_crc32c.value(chunk[:-CRC_BYTES]) != int.from_bytes(chunk[-CRC_BYTES:], "little"):
-            raise CorruptStore(f"{where}: a chunk is damaged (its checksum is wrong)")
+        _without_crc32c(chunk, f"{where}: a chunk")
     return chunks
+
+
+def closing_crc32c(content: bytes) -> int:
+    """The checksum that an encoded chunk or index closes with."""
+    return int.from_bytes(content[-CRC_BYTES:], "little")
+
+
+def _without_crc32c(content: bytes, what: str) -> bytes:
+    """What comes before the closing checksum, once that is right."""
+    body = content[:-CRC_BYTES]
+    if google_crc32c.value(body) != closing_crc32c(content):
+        raise CorruptStore(f"{what} is damaged (its checksum is wrong)")
+    return body
