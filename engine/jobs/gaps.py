@@ -12,9 +12,11 @@ from engine.jobs.survey import Survey, survey
 from engine.sources import Source
 
 
-def fill_gaps(samples: NDArray[Any], found: Survey) -> NDArray[Any]:
-    """The samples `(n, *shape)` with the mean of each sample in place of what it lacks."""
-    mask = found.verbatim(samples)
+def fill_gaps(samples: NDArray[Any], mask: NDArray[np.bool_] | None, found: Survey) -> NDArray[Any]:
+    """The samples `(n, *shape)` with the mean of each sample in place of what it lacks.
+
+    `mask` marks what is lacking, as `found.verbatim` has it.
+    """
     if mask is None or not mask.any():
         return samples
     axes = tuple(range(1, samples.ndim))
@@ -41,4 +43,5 @@ class _GapFree(Source):
         self._source, self._survey = source, found
 
     def _rows(self, start: int, stop: int) -> NDArray[Any]:
-        return fill_gaps(self._source.read(start, stop), self._survey)
+        samples = self._source.read(start, stop)
+        return fill_gaps(samples, self._survey.verbatim(samples), self._survey)

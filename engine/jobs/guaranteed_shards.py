@@ -71,10 +71,12 @@ class GuaranteedShards:
         decoded = np.empty((count, *sample.shape), sample.working_dtype) if reconstructs else None
         for first, batch in samples:
             rows = slice(first, first + len(batch))
-            source.add(batch, self.survey.verbatim(batch))
+            missing = self.survey.verbatim(batch)
+            source.add(batch, missing)
             gathered[rows] = batch
             if latents is not None:
-                latents[rows] = self.codec.encode(fill_gaps(batch, self.survey), self.plan.step)
+                filled = fill_gaps(batch, missing, self.survey)
+                latents[rows] = self.codec.encode(filled, self.plan.step)
                 if decoded is not None:
                     decoded[rows] = self.codec.reconstruct(latents[rows], self.plan.step)
         return ShardSamples(gathered, self.survey.verbatim(gathered), latents, decoded)
