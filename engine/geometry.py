@@ -15,7 +15,7 @@ MAX_CHUNK_SAMPLES = 256
 TARGET_CHUNK_BYTES = 32 * 1024
 MAX_SHARD_SAMPLES = 65536
 TARGET_SHARD_RAW_BYTES = 64 * 1024 * 1024
-MIN_SHARDS = 8
+SHARDS_PER_ROUND = 8
 # Under a guarantee a random read decompresses the samples of a chunk, and a job holds all that it
 # tries on a shard: both are kept small.
 GUARANTEED_CHUNK_RAW_BYTES = 256 * 1024
@@ -100,7 +100,8 @@ def plan_grid(
 
     A chunk is what one random read costs (about 32 KiB of latents, or 256 KiB of raw samples where
     a guarantee keeps something of these), a shard what one kill can lose (about 64 MiB of raw
-    samples, 4 MiB under a guarantee), and data of many chunks has shards for every core.
+    samples, 4 MiB under a guarantee). Data of many chunks has a multiple of 8 shards, so that the
+    usual numbers of cores end together.
 
     Raises:
         InvalidInput: sizes that Zarr's sharding can't hold.
@@ -111,12 +112,10 @@ def plan_grid(
         fitting = min(TARGET_CHUNK_BYTES // latent_bytes, chunk_bytes // sample_bytes)
         chunk_samples = _chunk_samples(fitting, shard_samples)
     if shard_samples is None:
-        wanted = min(
-            MAX_SHARD_SAMPLES,
-            shard_bytes // sample_bytes,
-            math.ceil(samples / MIN_SHARDS),
-        )
-        shard_samples = max(1, math.ceil(wanted / max(1, chunk_samples))) * chunk_samples
+        largest = max(1, min(MAX_SHARD_SAMPLES, shard_bytes // sample_bytes))
+        rounds = math.ceil(samples / largest / SHARDS_PER_ROUND)
+        wanted = samples / (rounds * SHARDS_PER_ROUND)
+        shard_samples = math.ceil(wanted / max(1, chunk_samples)) * chunk_samples
     return RowGrid(samples, chunk_samples, shard_samples)
 
 

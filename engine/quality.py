@@ -34,11 +34,14 @@ def error_levels(unit: float) -> NDArray[np.float64]:
 
 def encode_errors(values: ArrayLike, levels: NDArray[np.float64]) -> NDArray[np.uint8]:
     """Codes of the smallest levels that are not below `values`; NaN becomes infinity."""
-    return (
-        np.searchsorted(levels, np.asarray(values, np.float64), side="left")
-        .clip(0, 255)
-        .astype(np.uint8)
-    )
+    errors = np.asarray(values, np.float64)
+    with np.errstate(all="ignore"):  # zeros, NaN, and quotients beyond float64
+        place = np.ceil(8 * np.log2(errors / levels[_CODE_OF_UNIT])) + _CODE_OF_UNIT
+        codes = np.fmin(np.fmax(place, 1), 255).astype(np.intp)
+    # The logarithm is rounded, so the levels themselves have the last word.
+    wrong = ~((levels[codes - 1] < errors) & (errors <= levels[codes]))
+    codes[wrong] = np.searchsorted(levels, errors[wrong], side="left").clip(0, 255)
+    return codes.astype(np.uint8)
 
 
 def decode_errors(codes: ArrayLike, levels: NDArray[np.float64]) -> NDArray[np.float32]:

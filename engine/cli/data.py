@@ -57,6 +57,10 @@ if TYPE_CHECKING:
     help="Whether the store carries the encoder besides the decoder.",
 )  # fmt: skip
 @click.option(
+    "--quality/--no-quality", default=True, show_default=True,
+    help="Whether every sample is decoded again and its error stored.",
+)  # fmt: skip
+@click.option(
     "--portable", is_flag=True,
     help="Core Zarr codecs only, so that every Zarr tool opens every array.",
 )  # fmt: skip

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numcodecs import zstd
 
+from engine.errors import InvalidInput
 from engine.guarantee import Nonfinite
 from engine.jobs.compression_job import CompressionJob
 from engine.jobs.fingerprint import identify_all
@@ -108,6 +109,7 @@ def compress(
     chunk_samples: int | None = None,
     shard_samples: int | None = None,
     keep_encoder: bool = True,
+    quality: bool = True,
     overwrite: bool = False,
     device: str = "auto",
     batch: int | None = None,
@@ -137,6 +139,8 @@ def compress(
         chunk_samples: samples that one random read decompresses.
         shard_samples: samples per object, a multiple of `chunk_samples`.
         keep_encoder: whether the store carries the encoder besides the decoder.
+        quality: whether every sample is decoded again and its error stored; without, compression
+            is quicker, and nothing is known of what comes back. Guarantees need it.
         overwrite: replace a store that is there, whatever wrote it.
         device: `auto`, `cpu` or `cuda`.
         batch: samples per run of the networks.
@@ -162,6 +166,10 @@ def compress(
             nonfinite=nonfinite,
             fill_value=fill_value,
         )
+        if not (quality or guarantee.is_plain):
+            raise InvalidInput(
+                "a guarantee is proved on measured errors; leave out quality=False (--no-quality)"
+            )
         carried = open_sidecars(sidecars, len(source))
         job = CompressionJob(
             store=LocalObjects(store),
@@ -174,6 +182,7 @@ def compress(
             step=float(step),
             keep_latents=keep_latents,
             keep_encoder=keep_encoder,
+            has_quality=quality,
             portable=portable,
             sizes=(chunk_samples, shard_samples),
             batch=batch or running.batch_samples,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,7 @@ from engine.jobs.codings import choose_codings
 from engine.jobs.fit import read_samples
 from engine.jobs.guaranteed_shards import GuaranteedShards
 from engine.jobs.measured_shards import MeasuredShards
+from engine.jobs.pipeline import run_shards
 from engine.jobs.rules import Rules, make_rules
 from engine.jobs.shard_task import Batches, ShardCompressor, ShardTask
 from engine.jobs.sidecars import LostSidecar, Sidecar
@@ -41,6 +42,8 @@ from engine.store.objects import LocalObjects
 from engine.store.plan import StorePlan
 from engine.store.root import is_store
 from engine.store.writer import StoreWriter, any_commit, discard
+
+_READ_BYTES = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,7 @@ class CompressionJob:
     step: float
     keep_latents: bool
     keep_encoder: bool
+    has_quality: bool
     portable: bool
     sizes: tuple[int | None, int | None]
     batch: int
@@ -90,9 +94,16 @@ class CompressionJob:
         )
 
     def batches(self, start: int, stop: int) -> Batches:
-        """The samples [start, stop) batch by batch, each with its first row, counted from 0."""
-        for first, last in batches(stop - start, self.batch):
-            yield first, self.read(start + first, start + last)
+        """The samples [start, stop) batch by batch, each with its first row, counted from 0.
+
+        Several batches are read at once: a read maps a piece of a file, or decodes whole chunks.
+        """
+        row_bytes = self.source.dtype.itemsize * math.prod(self.source.sample_shape)
+        block = max(1, _READ_BYTES // (row_bytes * self.batch)) * self.batch
+        for begin, end in batches(stop - start, block):
+            samples = self.read(start + begin, start + end)
+            for first, last in batches(end - begin, self.batch):
+                yield begin + first, samples[first:last]
 
     @functools.cached_property
     def rules(self) -> Rules:
@@ -109,7 +120,9 @@ class CompressionJob:
             GuaranteeViolated: this device doesn't decode as the codec's certificate says.
         """
         if self.guarantee.is_plain:
-            return MeasuredShards(plan, open_measured_encoder(self.codec, self.step))
+            single = self.codec.on(self.codec.device, threads=1)
+            measured = plan.has_quality
+            return MeasuredShards(plan, open_measured_encoder(single, self.step, measured=measured))
         return self._guaranteed(plan)
 
     def _guaranteed(self, plan: StorePlan) -> GuaranteedShards:
@@ -137,6 +150,7 @@ class CompressionJob:
             quality_unit=high - low or 1.0,
             sidecars={name: sidecar.format for name, sidecar in self.sidecars.items()},
             keep_encoder=self.keep_encoder,
+            has_quality=self.has_quality,
             source=self.identity,
             guarantee=self.guarantee,
             keep_latents=self.keep_latents,
@@ -176,7 +190,7 @@ class CompressionJob:
             writer,
             counter,
         )
-        return run_shards(task, counter, self.workers)
+        return _run(task, counter, self.workers)
 
     @contextlib.contextmanager
     def _writer(self, *, overwrite: bool) -> Iterator[StoreWriter]:
@@ -203,21 +217,13 @@ class CompressionJob:
                 raise
 
 
-def run_shards(task: ShardTask, counter: Callable[[int], None], workers: int) -> int:
-    """Do every shard that isn't committed; the first error in the order of the data wins."""
+def _run(task: ShardTask, counter: _Counter, workers: int) -> int:
+    """Do every shard that isn't committed; the number of samples that these hold."""
     grid = task.plan.grid
     committed = task.writer.committed()
     pending = [shard for shard in range(grid.shard_count) if shard not in committed]
     counter(sum(grid.shard_size(shard) for shard in committed))
-    with ThreadPoolExecutor(workers, thread_name_prefix="shard") as pool:
-        futures = [pool.submit(task, shard) for shard in pending]
-        try:
-            for future in futures:
-                future.result()
-        except BaseException:
-            task.cancelled.set()
-            pool.shutdown(cancel_futures=True)
-            raise
+    run_shards(task, pending, workers)
     return sum(grid.shard_size(shard) for shard in pending)
 
 

@@ -22,7 +22,7 @@ from engine.store.plan import SIDECARS, SidecarFormat
 
 _MEMBERS = {
     "data", "sidecars", "guarantee", "step", "keep_latents", "keep_encoder", "portable",
-    "chunk_samples", "shard_samples",
+    "quality", "chunk_samples", "shard_samples",
 }  # fmt: skip
 
 
@@ -60,6 +60,7 @@ def former_job(
         step=wanted["step"],
         keep_latents=wanted["keep_latents"],
         keep_encoder=wanted["keep_encoder"],
+        has_quality=wanted["quality"],
         portable=wanted["portable"],
         sizes=(wanted["chunk_samples"], wanted["shard_samples"]),
         batch=running.batch_samples,

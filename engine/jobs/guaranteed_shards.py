@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from engine.errors import GuaranteeViolated
 from engine.jobs.gaps import fill_gaps
 from engine.jobs.rules import Rules
 from engine.jobs.shard_facts import SourceFacts, error_fields, quality_codes
-from engine.jobs.shard_task import Batches, MadeShard
+from engine.jobs.shard_task import Batches, MadeShard, Making
 from engine.jobs.survey import Survey
 from engine.jobs.ways import ShardSamples, Way, ways
 from engine.runtime.codec import Codec
@@ -32,14 +33,17 @@ class GuaranteedShards:
     rules: Rules
     survey: Survey
 
-    def __call__(self, samples: Batches, count: int) -> MadeShard:
+    def __call__(self, samples: Batches, count: int) -> Making:
+        """Run the networks on the samples of a shard."""
+        source = SourceFacts()
+        return functools.partial(self._kept, self.run(samples, count, source), source)
+
+    def _kept(self, shard: ShardSamples, source: SourceFacts) -> MadeShard:
         """Try all ways on the samples of a shard, encode them, and keep the smallest.
 
         Raises:
             GuaranteeViolated: what was encoded doesn't decode to what went in.
         """
-        source = SourceFacts()
-        shard = self.run(samples, count, source)
         latents = self._encoded({LATENTS: shard.latents} if shard.latents is not None else {})
         made, way = min(
             (
@@ -55,7 +59,7 @@ class GuaranteedShards:
         made |= self._encoded({QUALITY: quality})
         return made, {
             **source.fields(),
-            **error_fields(*errors, elements),
+            **error_fields(errors, elements),
             **way.fields(),
             **self._saturated(way),
             **self._checksums(shard.samples),

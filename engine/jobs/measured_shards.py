@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from engine.jobs.shard_facts import SourceFacts, error_fields, quality_codes
-from engine.jobs.shard_task import Batches, MadeShard
+from engine.jobs.shard_task import Batches, MadeShard, Making
+from engine.runtime.measured_batch import MeasuredBatch
 from engine.runtime.measured_encoding import MeasuredEncoder
 from engine.store.ledger import Mode
 from engine.store.plan import LATENTS, QUALITY, StorePlan
@@ -16,37 +18,36 @@ from engine.store.plan import LATENTS, QUALITY, StorePlan
 
 @dataclass(frozen=True)
 class MeasuredShards:
-    """Makes shards of latents only.
+    """Makes shards of latents, measured if the plan has quality.
 
-    Per batch it only copies: what can wait for the whole shard is a tenth of the work there.
+    Per batch nothing is copied, and what can wait for the whole shard does: there it is a tenth of
+    the work.
     """
 
     plan: StorePlan
     encoder: MeasuredEncoder
 
-    def __call__(self, samples: Batches, count: int) -> MadeShard:
-        """Encode the samples of a shard and measure what decoding them will return."""
+    def __call__(self, samples: Batches, count: int) -> Making:
+        """Encode the samples of a shard, and measure what decoding them will return."""
         latent = self.plan.codec.manifest.latent
-        elements = math.prod(self.plan.codec.manifest.sample.shape)
-        latents = np.empty((count, *latent.shape), latent.dtype)
-        max_abs_error, sum_squared_error = np.empty((2, count))
+        whole = MeasuredBatch.empty(count, latent, measured=self.plan.has_quality)
         source = SourceFacts()
         for first, batch in samples:
-            rows = slice(first, first + len(batch))
-            measured = self.encoder(batch)
-            latents[rows] = measured.latents
-            max_abs_error[rows] = measured.max_abs_error
-            sum_squared_error[rows] = measured.sum_squared_error
+            self.encoder(batch, whole[first : first + len(batch)])
             source.add(batch)
-        errors = (max_abs_error, sum_squared_error)
-        quality = quality_codes(*errors, elements, self.plan.quality_unit)
-        made = {
-            LATENTS: self.plan.array(LATENTS).encode_shard(latents),
-            QUALITY: self.plan.array(QUALITY).encode_shard(quality),
-        }
+        return functools.partial(self._made, whole, source)
+
+    def _made(self, shard: MeasuredBatch, source: SourceFacts) -> MadeShard:
+        elements = math.prod(self.plan.codec.manifest.sample.shape)
+        limit = self.plan.codec.manifest.latent.limit
+        made = {LATENTS: self.plan.array(LATENTS).encode_shard(shard.latents)}
+        if shard.errors is not None:
+            quality = quality_codes(*shard.errors, elements, self.plan.quality_unit)
+            made[QUALITY] = self.plan.array(QUALITY).encode_shard(quality)
+        saturated = np.count_nonzero((shard.latents == limit) | (shard.latents == -limit))
         return made, {
             "mode": Mode.LATENTS,
-            "saturated": np.count_nonzero(np.abs(latents) == latent.limit),
+            "saturated": saturated,
             **source.fields(),
-            **error_fields(*errors, elements),
+            **error_fields(shard.errors, elements),
         }

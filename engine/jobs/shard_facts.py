@@ -10,6 +10,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from engine.quality import encode_errors, error_levels
+from engine.runtime.measured_batch import Errors
 
 
 class SourceFacts:
@@ -37,10 +38,11 @@ class SourceFacts:
         }
 
 
-def error_fields(
-    max_abs_error: NDArray[np.float64], sum_squared_error: NDArray[np.float64], elements: int
-) -> dict[str, Any]:
-    """Fields of the ledger record for the errors `(n,)` of a shard's samples."""
+def error_fields(errors: Errors | None, elements: int) -> dict[str, Any]:
+    """Fields of the ledger record for the errors of a shard's samples; NaN if not measured."""
+    if errors is None:
+        return dict.fromkeys(("max_abs_error", "worst_mse", "sum_squared_error"), math.nan)
+    max_abs_error, sum_squared_error = errors
     return {
         "max_abs_error": max_abs_error.max(),
         "worst_mse": sum_squared_error.max() / elements,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from engine.store.writer import StoreWriter
 
 Batches = Iterator[tuple[int, NDArray[Any]]]
 MadeShard = tuple[dict[str, ShardObject], dict[str, Any]]
+Making = Callable[[], MadeShard]
 
 
 class Cancelled(EngineError):
@@ -24,15 +26,18 @@ class Cancelled(EngineError):
 
 
 class ShardCompressor(Protocol):
-    """Makes the objects of a shard, by array, and the ledger's facts of its samples."""
+    """Runs the networks on the samples of a shard; what it returns does the rest, on any thread.
 
-    def __call__(self, samples: Batches, count: int) -> MadeShard:
-        """Compress `count` samples that come in batches, each with its first row in the shard."""
+    That makes the objects of the shard, by array, and the ledger's facts of its samples.
+    """
+
+    def __call__(self, samples: Batches, count: int) -> Making:
+        """Take `count` samples that come in batches, each with its first row in the shard."""
 
 
 @dataclass(frozen=True)
 class ShardTask:
-    """Everything that the shards of a job share; calling it with a shard does that shard.
+    """Everything that the shards of a job share; calling it with a shard does half of that shard.
 
     `batches` yields the samples [start, stop). Thread-safe: no two calls touch the same shard.
     """
@@ -45,8 +50,8 @@ class ShardTask:
     progress: Callable[[int], None]
     cancelled: threading.Event = field(default_factory=threading.Event)
 
-    def __call__(self, shard: int) -> None:
-        """Compress one shard.
+    def __call__(self, shard: int) -> Callable[[], None]:
+        """Read a shard and run the networks on it; what is returned compresses and commits it.
 
         Raises:
             InvalidInput: a sample that can't be encoded, named by its index.
@@ -54,7 +59,12 @@ class ShardTask:
             Cancelled: the job was asked to stop.
         """
         start, stop = self.plan.grid.shard_rows(shard)
-        made, facts = self.compressor(self._batches(start, stop), stop - start)
+        making = self.compressor(self._batches(start, stop), stop - start)
+        return functools.partial(self._commit, shard, making)
+
+    def _commit(self, shard: int, making: Making) -> None:
+        start, stop = self.plan.grid.shard_rows(shard)
+        made, facts = making()
         made |= encode_sidecars(self.plan, self.sidecars, start, stop)
         self.writer.commit(shard, made, facts)
 

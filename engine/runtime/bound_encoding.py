@@ -17,13 +17,12 @@ from numpy.typing import NDArray
 
 from engine.runtime import error_statistics as host
 from engine.runtime.codec import Codec
-from engine.runtime.measured_batch import MeasuredBatch
+from engine.runtime.measured_batch import Errors, MeasuredBatch
 from engine.runtime.session import Network
 
 if TYPE_CHECKING:
     from onnxruntime import OrtValue
 
-Errors = tuple[NDArray[np.float64], NDArray[np.float64]]
 Statistics = Callable[["DeviceRows", "DeviceRows"], Errors]
 
 
@@ -55,20 +54,24 @@ class BoundEncoder:
         self._statistics, where = choose_statistics(codec.device)
         self.description = f"{codec.device}, error statistics {where}"
 
-    def __call__(self, samples: NDArray[Any]) -> MeasuredBatch:
-        """Encode, decode again and compare on the device."""
+    def __call__(self, samples: NDArray[Any], out: MeasuredBatch) -> None:
+        """Encode, and where `out` has room for errors decode again and compare on the device."""
         count, manifest = len(samples), self._codec.manifest
         raw = self._upload(samples)
         latents = self._run(
             self._encoder, raw, (count, *manifest.latent.shape), manifest.latent.dtype
         )
+        np.copyto(out.latents, latents.numpy())
+        if out.errors is None:
+            return
         working = manifest.sample.working_dtype
         decoded = self._run(self._decoder, latents, samples.shape, working)
         rows = (count, math.prod(samples.shape[1:]))
-        errors = self._statistics(
+        found = self._statistics(
             DeviceRows(decoded, rows, working), DeviceRows(raw, rows, samples.dtype)
         )
-        return MeasuredBatch(np.asarray(latents.numpy()), *errors)
+        for room, values in zip(out.errors, found, strict=True):
+            np.copyto(room, values)
 
     def _upload(self, array: NDArray[Any]) -> OrtValue:
         from onnxruntime import OrtValue

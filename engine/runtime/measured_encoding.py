@@ -1,7 +1,8 @@
-"""Encode a batch and measure what decoding it will really return, on the codec's device."""
+"""Encode batches and measure what decoding them will really return, on the codec's device."""
 
 from __future__ import annotations
 
+import threading
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,42 +15,74 @@ from engine.runtime.measured_batch import MeasuredBatch
 
 
 class MeasuredEncoder(Protocol):
-    """Encodes raw samples `(n, *sample_shape)`; thread-safe. `description` says where it runs."""
+    """Encodes raw samples into a batch of the caller's; thread-safe.
+
+    `description` says where it runs.
+    """
 
     description: str
 
-    def __call__(self, samples: NDArray[Any]) -> MeasuredBatch:
-        """Encode, decode again and compare with what a reader will return."""
+    def __call__(self, samples: NDArray[Any], out: MeasuredBatch) -> None:
+        """Encode samples `(n, *sample_shape)`, and measure them where `out` has room for that."""
 
 
-def open_measured_encoder(codec: Codec, step: float) -> MeasuredEncoder:
-    """The measured encoder for the device that `codec` is on, ready to run at full speed."""
+def open_measured_encoder(codec: Codec, step: float, *, measured: bool) -> MeasuredEncoder:
+    """The encoder for the device that `codec` is on, ready to run at full speed.
+
+    `measured` says whether batches will have room for errors.
+    """
     encoder = (BoundEncoder if codec.device == "cuda" else HostEncoder)(codec, step)
-    encoder(np.zeros((1, *codec.sample_shape), codec.dtype))  # compiles and loads what it needs
+    one = np.zeros((1, *codec.sample_shape), codec.dtype)  # compiles and loads what it needs
+    encoder(one, MeasuredBatch.empty(1, codec.manifest.latent, measured=measured))
     return encoder
 
 
 class HostEncoder:
-    """One calling thread runs both networks and the comparison, so callers add up to the cores."""
+    """The calling thread runs both networks and the comparison, so callers add up to the cores."""
 
     description = "cpu"
 
     def __init__(self, codec: Codec, step: float) -> None:
-        """Open one-thread sessions of `codec` on the CPU."""
-        single = codec.on("cpu", threads=1)
-        self._encoder, self._decoder = single.encoder, single.decoder
+        """Run the sessions of `codec`, which are on the CPU."""
+        self._codec = codec
         self._step = np.array([step], np.float32)
+        self._local = threading.local()
 
-    def __call__(self, samples: NDArray[Any]) -> MeasuredBatch:
-        """Encode, decode again and compare."""
-        latents = self._encoder(samples, self._step)
-        reconstruction = self._decoder(latents, self._step)
-        count = len(samples)
-        measured = MeasuredBatch(latents, np.empty(count), np.empty(count))
-        error_statistics(
-            reconstruction.reshape(count, -1),
-            samples.reshape(count, -1),
-            measured.max_abs_error,
-            measured.sum_squared_error,
+    def __call__(self, samples: NDArray[Any], out: MeasuredBatch) -> None:
+        """Encode, and where `out` has room for errors decode again and compare."""
+        lane = self._lane()
+        lane.encode(samples, out.latents)
+        if out.errors is not None:
+            reconstruction = lane.reconstruct(out.latents)
+            flat = (len(samples), -1)
+            error_statistics(reconstruction.reshape(flat), samples.reshape(flat), *out.errors)
+
+    def _lane(self) -> _Lane:
+        """What belongs to the calling thread."""
+        if not hasattr(self._local, "lane"):
+            self._local.lane = _Lane(self._codec, self._step)
+        lane: _Lane = self._local.lane
+        return lane
+
+
+class _Lane:
+    """The networks bound to one thread, and the reconstruction that every batch reuses."""
+
+    def __init__(self, codec: Codec, step: NDArray[np.float32]) -> None:
+        self.encode = codec.encoder.bind(step)
+        self._codec, self._step = codec, step
+        self._decode: Any = None
+        self._reconstruction = np.empty(
+            (0, *codec.sample_shape), codec.manifest.sample.working_dtype
         )
-        return measured
+
+    def reconstruct(self, latents: NDArray[Any]) -> NDArray[Any]:
+        """What the decoder makes of a batch, until the next one."""
+        if self._decode is None:  # without quality there may be no need of a decoder
+            self._decode = self._codec.decoder.bind(self._step)
+        if len(self._reconstruction) < len(latents):
+            shape = (len(latents), *self._reconstruction.shape[1:])
+            self._reconstruction = np.empty(shape, self._reconstruction.dtype)
+        reconstruction = self._reconstruction[: len(latents)]
+        self._decode(latents, reconstruction)
+        return reconstruction

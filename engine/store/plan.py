@@ -55,6 +55,7 @@ class StorePlan:
         quality_unit: the error, in the samples' units, that the codes of `quality` count from.
         sidecars: formats of the arrays carried along, by name.
         keep_encoder: whether the encoder lies in the store too.
+        has_quality: whether samples are decoded again and their errors stored.
         guarantee: what is promised of every sample.
         keep_latents: whether shards that can do without latents have them, too.
         portable: core Zarr codecs only.
@@ -72,6 +73,7 @@ class StorePlan:
     sidecars: Mapping[str, SidecarFormat]
     keep_encoder: bool
     source: Mapping[str, Any]
+    has_quality: bool = True
     guarantee: Guarantee = NO_GUARANTEE
     keep_latents: bool = True
     portable: bool = False
@@ -90,6 +92,7 @@ class StorePlan:
             "chunk_samples": self.grid.chunk_samples,
             "shard_samples": self.grid.shard_samples,
             "keep_encoder": self.keep_encoder,
+            "quality": self.has_quality,
             "guarantee": self.guarantee.to_json(),
             "keep_latents": self.keep_latents,
             "portable": self.portable,
@@ -109,10 +112,11 @@ class StorePlan:
         """
         latent = self.codec.manifest.latent
         whole = RowGrid(self.grid.samples, self.grid.shard_samples, self.grid.shard_samples)
-        quality = {"columns": list(QUALITY_COLUMNS), "unit": self.quality_unit}
+        unit = {"columns": list(QUALITY_COLUMNS), "unit": self.quality_unit}
+        quality = ShardedArray(QUALITY, whole, (len(QUALITY_COLUMNS),), np.dtype("u1"), 255, unit)
         return (
             ShardedArray(LATENTS, self.grid, latent.shape, latent.dtype, latent.fill_value),
-            ShardedArray(QUALITY, whole, (len(QUALITY_COLUMNS),), np.dtype(np.uint8), 255, quality),
+            *([quality] if self.has_quality else []),
             *(
                 ShardedArray(f"{SIDECARS}/{name}", whole, s.item_shape, s.dtype, 0, s.attributes)
                 for name, s in sorted(self.sidecars.items())

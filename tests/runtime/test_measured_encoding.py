@@ -1,11 +1,13 @@
 """What both encoders promise: the latents of the codec, and the errors of what it decodes."""
 
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 from engine.runtime.bound_encoding import BoundEncoder, choose_statistics
+from engine.runtime.measured_batch import MeasuredBatch
 from engine.runtime.measured_encoding import HostEncoder, open_measured_encoder
 
 DTYPES = ["u1", "i2", "u4", "i8", "f2", "f4", "f8"]
@@ -18,34 +20,60 @@ def coded(request, make_codec):
     return make_codec(data, 12), data
 
 
+def run(encoder, codec, samples, *, measured=True):
+    """The batch that an encoder fills, of which nothing was set before."""
+    out = MeasuredBatch.empty(len(samples), codec.manifest.latent, measured=measured)
+    out.latents.fill(99)
+    for errors in out.errors or ():
+        errors.fill(-1)
+    encoder(samples, out)
+    return out
+
+
+def assert_equal(one, other):
+    np.testing.assert_array_equal(one.latents, other.latents)
+    np.testing.assert_array_equal(one.errors, other.errors)
+
+
 @pytest.mark.parametrize("kind", [HostEncoder, BoundEncoder])
 @pytest.mark.parametrize("step", [1.0, 3.0])
 def test_errors_are_those_of_what_a_reader_gets(coded, kind, step):
     codec, data = coded
-    measured = kind(codec, step)(data)
+    measured = run(kind(codec, step), codec, data)
     np.testing.assert_array_equal(measured.latents, codec.encode(data, step))
     decoded = codec.decode(measured.latents, step)
     errors = (decoded.astype(float) - data.astype(float)).reshape(len(data), -1)
-    np.testing.assert_array_equal(measured.max_abs_error, np.abs(errors).max(axis=1))
-    np.testing.assert_allclose(measured.sum_squared_error, (errors**2).sum(axis=1), rtol=1e-9)
+    np.testing.assert_array_equal(measured.errors[0], np.abs(errors).max(axis=1))
+    np.testing.assert_allclose(measured.errors[1], (errors**2).sum(axis=1), rtol=1e-9)
 
 
 def test_both_encoders_agree_to_the_last_bit(coded):
     codec, data = coded
-    host, bound = (kind(codec, 1.0)(data) for kind in (HostEncoder, BoundEncoder))
-    for field in ("latents", "max_abs_error", "sum_squared_error"):
-        found, expected = getattr(bound, field), getattr(host, field)
-        assert found.dtype == expected.dtype
-        np.testing.assert_array_equal(found, expected)
+    assert_equal(*(run(kind(codec, 1.0), codec, data) for kind in (HostEncoder, BoundEncoder)))
 
 
 def test_both_encoders_agree_on_digits(digits_codec, digits):
     host, bound = (kind(digits_codec, 1.0) for kind in (HostEncoder, BoundEncoder))
-    for count in (1, 7, 255):
-        one, other = host(digits[:count]), bound(digits[:count])
-        np.testing.assert_array_equal(one.latents, other.latents)
-        np.testing.assert_array_equal(one.max_abs_error, other.max_abs_error)
-        np.testing.assert_array_equal(one.sum_squared_error, other.sum_squared_error)
+    for count in (1, 255, 7):
+        assert_equal(*(run(one, digits_codec, digits[:count]) for one in (host, bound)))
+
+
+@pytest.mark.parametrize("kind", [HostEncoder, BoundEncoder])
+def test_without_room_for_errors_nothing_is_decoded(digits_codec, digits, kind):
+    found = run(kind(digits_codec, 1.0), digits_codec, digits[:9], measured=False)
+    assert found.errors is None
+    np.testing.assert_array_equal(found.latents, digits_codec.encode(digits[:9]))
+
+
+def test_every_batch_of_a_thread_is_decoded_into_the_same_memory(digits_codec, digits):
+    encoder = HostEncoder(digits_codec, 1.0)
+    run(encoder, digits_codec, digits[:64])
+    tracemalloc.start()
+    for start in range(0, 640, 64):
+        run(encoder, digits_codec, digits[start : start + 64])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < digits[:64].size  # a reconstruction takes four times as much
 
 
 @pytest.mark.parametrize("kind", [HostEncoder, BoundEncoder])
@@ -53,21 +81,19 @@ def test_threads_share_an_encoder(digits_codec, digits, kind):
     encoder = kind(digits_codec, 1.0)
     runs = np.split(digits[:2000], 20)
     with ThreadPoolExecutor(4) as pool:
-        measured = list(pool.map(encoder, runs))
-    expected = list(map(encoder, runs))
-    for one, other in zip(measured, expected, strict=True):
-        np.testing.assert_array_equal(one.latents, other.latents)
-        np.testing.assert_array_equal(one.sum_squared_error, other.sum_squared_error)
+        measured = list(pool.map(lambda part: run(encoder, digits_codec, part), runs))
+    for found, part in zip(measured, runs, strict=True):
+        assert_equal(found, run(encoder, digits_codec, part))
 
 
 @pytest.mark.parametrize("kind", [HostEncoder, BoundEncoder])
 def test_samples_may_be_read_only(digits_codec, digits, kind):
     assert not digits.flags.writeable
-    assert len(kind(digits_codec, 1.0)(digits[:3]).latents) == 3
+    run(kind(digits_codec, 1.0), digits_codec, digits[:3])
 
 
 def test_the_device_decides(digits_codec):
-    encoder = open_measured_encoder(digits_codec, 1.0)
+    encoder = open_measured_encoder(digits_codec, 1.0, measured=True)
     assert isinstance(encoder, HostEncoder)
     assert encoder.description == "cpu"
     assert BoundEncoder(digits_codec, 1.0).description == "cpu, error statistics on the host"
