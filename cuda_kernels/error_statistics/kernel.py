@@ -3,26 +3,14 @@
 # The arguments of a kernel have no Python types.
 # mypy: disable-error-code="no-untyped-def, untyped-decorator"
 
-from typing import Any, Protocol
+import math
 
-import numpy as np
 import triton
 import triton.language as tl
 
-from cuda_kernels.error_statistics.reference import Shaped, check_shapes, clip_range
-
-BLOCK_ELEMENTS = 1024
-
-
-class DeviceArray(Shaped, Protocol):
-    """A C-contiguous array in device memory: a torch tensor, or a wrapper of any other."""
-
-    @property
-    def dtype(self) -> Any:
-        """A dtype of NumPy or of torch."""
-
-    def data_ptr(self) -> int:
-        """Return the address of the first element."""
+from cuda_kernels.array import DeviceArray, dtype_of
+from cuda_kernels.error_statistics.reference import check_shapes, clip_range
+from cuda_kernels.launch import launch_options
 
 
 @triton.jit
@@ -36,17 +24,33 @@ def round_half_even(y):
 
 
 @triton.jit
-def finish(y, dtype: tl.constexpr, low: tl.constexpr, high: tl.constexpr):
+def as_read(y, dtype: tl.constexpr, low: tl.constexpr, high: tl.constexpr):
     """Return float64 `y` as the reader's `dtype` would hold it, in float64."""
     if low is None:
-        finished = y.to(dtype).to(tl.float64)
+        value = y.to(dtype).to(tl.float64)
     else:
         # As bare floats the limits would become float32 here, and 2**32 - 1 would become 2**32.
         smallest = tl.full((), low, tl.float64)
         largest = tl.full((), high, tl.float64)
         number = tl.where(y == y, y, 0.0)  # noqa: PLR0124 (false for NaN)
-        finished = round_half_even(tl.maximum(tl.minimum(number, largest), smallest))
-    return finished
+        value = round_half_even(tl.maximum(tl.minimum(number, largest), smallest))
+    return value
+
+
+@triton.jit
+def finish_kernel(
+    reconstruction,
+    samples,
+    elements: tl.int64,  # so that every offset below is int64
+    low: tl.constexpr,
+    high: tl.constexpr,
+    block: tl.constexpr,
+):
+    """Finish one block in each program."""
+    offset = tl.program_id(0).to(tl.int64) * block + tl.arange(0, block)
+    y = tl.load(reconstruction + offset, mask=offset < elements, other=0).to(tl.float64)
+    value = as_read(y, samples.dtype.element_ty, low, high)
+    tl.store(samples + offset, value, mask=offset < elements)
 
 
 @triton.jit
@@ -69,12 +73,34 @@ def error_statistics_kernel(
         offset = sample * elements + column
         x = tl.load(samples + offset, mask=column < elements, other=0)
         y = tl.load(reconstruction + offset, mask=column < elements, other=0)
-        error = tl.abs(finish(y.to(tl.float64), x.dtype, low, high) - x.to(tl.float64))
+        error = tl.abs(as_read(y.to(tl.float64), x.dtype, low, high) - x.to(tl.float64))
         total += error * error
         # As integers the bits of non-negative floats order as the floats do, NaN above infinity.
         worst_bits = tl.maximum(worst_bits, error.to(tl.int64, bitcast=True))
     tl.store(max_abs_error + sample, tl.max(worst_bits, 0).to(tl.float64, bitcast=True))
     tl.store(sum_squared_error + sample, tl.sum(total, 0))
+
+
+def finish(reconstruction: DeviceArray, samples: DeviceArray) -> None:
+    """Write on the device the samples that a reader gets for what the decoder returned.
+
+    `samples` has the shape of `reconstruction` and the dtype that the reference is asked for; the
+    values are the reference's. Both arrays lie on the current device. The work is queued on torch's
+    current stream: wait for it before reading the result. Raises ValueError where shapes don't
+    agree.
+    """
+    shapes = tuple(reconstruction.shape), tuple(samples.shape)
+    if shapes[0] != shapes[1]:
+        raise ValueError(
+            f"finish: expected two arrays of one shape, found {shapes[0]}, {shapes[1]}"
+        )
+    elements = math.prod(samples.shape)
+    if elements == 0:
+        return  # CUDA refuses an empty grid
+    options = launch_options(elements)
+    programs = triton.cdiv(elements, options["block"])
+    limits = clip_range(dtype_of(samples))
+    finish_kernel[(programs,)](reconstruction, samples, elements, *limits, **options)
 
 
 def error_statistics(
@@ -93,15 +119,12 @@ def error_statistics(
     n, elements = samples.shape
     if n == 0:
         return  # CUDA refuses an empty grid
-    low, high = clip_range(np.dtype(str(samples.dtype).removeprefix("torch.")))
     error_statistics_kernel[(n,)](
         reconstruction,
         samples,
         max_abs_error,
         sum_squared_error,
         elements,
-        low,
-        high,
-        block=BLOCK_ELEMENTS,
-        enable_fp_fusion=False,
+        *clip_range(dtype_of(samples)),
+        **launch_options(elements),
     )

@@ -1,18 +1,11 @@
 """What a reader makes of a reconstruction, and how far that lies from the raw samples, in NumPy."""
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-
-class Shaped(Protocol):
-    """Anything with a shape."""
-
-    @property
-    def shape(self) -> Sequence[int]:
-        """Length of each axis."""
+from cuda_kernels.array import Array
 
 
 def clip_range(dtype: np.dtype[Any]) -> tuple[float, float] | tuple[None, None]:
@@ -73,7 +66,7 @@ def error_statistics(
 
 
 def check_shapes(
-    reconstruction: Shaped, samples: Shaped, max_abs_error: Shaped, sum_squared_error: Shaped
+    reconstruction: Array, samples: Array, max_abs_error: Array, sum_squared_error: Array
 ) -> None:
     """Raise ValueError unless the four shapes agree: the faster implementations don't look."""
     shapes = [

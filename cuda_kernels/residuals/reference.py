@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cuda_kernels.array import Array, dtype_of
 from cuda_kernels.error_statistics.reference import finish
 from cuda_kernels.residuals.step import EXACT_INTEGERS
 
@@ -105,58 +106,51 @@ def reciprocal(step: float) -> float:
     return 1 / step if step else 0.0
 
 
-def limits(
-    residuals: NDArray[Any], samples: NDArray[Any], max_error: float
-) -> tuple[float, float, float]:
+def limits(residuals: Array, samples: Array, max_error: float) -> tuple[float, float, float]:
     """Return the largest residual and error allowed, and what samples' magnitudes are below."""
-    wide = samples.dtype.kind != "f" and samples.dtype.itemsize == 8
+    dtype = dtype_of(samples)
+    wide = dtype.kind != "f" and dtype.itemsize == 8
     return (
-        float(np.iinfo(residuals.dtype).max),
+        float(np.iinfo(dtype_of(residuals)).max),
         min(max_error, sys.float_info.max),  # an infinite error never passes
         EXACT_INTEGERS if wide else np.inf,
     )
 
 
-def check_restored(
-    reconstruction: NDArray[Any], residuals: NDArray[Any], step: NDArray[np.float64]
-) -> None:
-    """Raise ValueError unless shapes and dtypes agree: the faster implementation doesn't look."""
-    _check_elements(reconstruction, residuals.shape, [residuals], residuals)
-    _check_rows(len(residuals), [step])
+def check_restored(reconstruction: Array, residuals: Array, step: Array, *restored: Array) -> None:
+    """Raise ValueError unless shapes and dtypes agree: the faster implementations don't look."""
+    _check_elements(reconstruction, [residuals, *restored], residuals)
+    _check_rows(residuals.shape[0], [step])
 
 
 def check_quantised(
-    reconstruction: NDArray[Any],
-    samples: NDArray[Any],
-    verbatim: NDArray[np.uint8] | None,
-    results: tuple[NDArray[Any], NDArray[np.uint8]],
-    statistics: Sequence[NDArray[np.float64]],
+    reconstruction: Array,
+    samples: Array,
+    verbatim: Array | None,
+    results: tuple[Array, Array],
+    statistics: Sequence[Array],
 ) -> None:
-    """Raise ValueError unless shapes and dtypes agree: the faster implementation doesn't look."""
-    elementwise = [samples, *results, *([] if verbatim is None else [verbatim])]
-    _check_elements(reconstruction, samples.shape, elementwise, results[0])
-    _check_rows(len(samples), statistics)
+    """Raise ValueError unless shapes and dtypes agree: the faster implementations don't look."""
+    given = [samples] if verbatim is None else [samples, verbatim]
+    _check_elements(reconstruction, [*given, *results], results[0])
+    _check_rows(samples.shape[0], statistics)
 
 
-def _check_elements(
-    reconstruction: NDArray[Any],
-    shape: tuple[int, ...],
-    elementwise: Sequence[NDArray[Any]],
-    residuals: NDArray[Any],
-) -> None:
-    shapes = [array.shape for array in (reconstruction, *elementwise)]
-    allowed = len(shape) == 2 and len(shapes[0]) == 2
-    allowed &= all(length in {1, full} for length, full in zip(shapes[0], shape, strict=False))
-    if not allowed or any(other != shape for other in shapes[1:]):
+def _check_elements(reconstruction: Array, elementwise: Sequence[Array], residuals: Array) -> None:
+    shape, *others = (tuple(array.shape) for array in elementwise)
+    decoded = tuple(reconstruction.shape)
+    allowed = len(shape) == 2 and len(decoded) == 2
+    allowed &= all(length in {1, full} for length, full in zip(decoded, shape, strict=False))
+    if not allowed or any(other != shape for other in others):
         raise ValueError(
             "residuals: expected shapes (n or 1, elements or 1), then (n, elements), found "
-            + ", ".join(map(str, shapes))
+            + ", ".join(map(str, [decoded, shape, *others]))
         )
-    if residuals.dtype not in (np.int8, np.int16, np.int32):
+    if dtype_of(residuals) not in (np.int8, np.int16, np.int32):
         raise ValueError(f"residuals: expected int8, int16 or int32, found {residuals.dtype}")
 
 
-def _check_rows(n: int, rows: Sequence[NDArray[Any]]) -> None:
-    if any(array.shape != (n,) for array in rows):
-        found = ", ".join(str(array.shape) for array in rows)
+def _check_rows(n: int, rows: Sequence[Array]) -> None:
+    if any(tuple(array.shape) != (n,) for array in rows):
+        found = ", ".join(str(tuple(array.shape)) for array in rows)
         raise ValueError(f"residuals: expected a number for each of {n} samples, found {found}")

@@ -1,8 +1,6 @@
 import itertools
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,34 +9,21 @@ from hypothesis import strategies as st
 
 from cuda_kernels.error_statistics import reference
 
-INTEGERS = [np.dtype(f"{kind}{size}") for kind in "ui" for size in (1, 2, 4, 8)]
-FLOATS = [np.dtype(f"f{size}") for size in (2, 4, 8)]
-OUTPUTS = [np.dtype("f4"), np.dtype("f8")]
-AWKWARD = [np.nan, np.inf, -np.inf, -0.0, 0.5, 1.5, 2.5, -0.5, -1.5, 65519.0, 65520.0, 1e300]
-AWKWARD += [sign * 2.0**power for sign in (-1, 1) for power in (7, 8, 15, 16, 31, 32, 63, 64)]
-AWKWARD += [2.0**51 + 0.5, 2.0**51 + 1.5, 2.0**52 + 1, -(2.0**51) - 0.5, 2.0**31 - 0.5]
-ELEMENTS = (0, 1, 1023, 1025, 2500)
+from .awkward_arrays import (
+    ELEMENTS,
+    FLOATS,
+    INTEGERS,
+    OUTPUTS,
+    assert_same_samples,
+    make_case,
+    name_of,
+)
+from .compilation import Placeholder, assert_sane, compile_launch, in_quick_tests, launched_by
+from .launches import interpret, launch_on_gpu
+
 CASES = list(itertools.product(OUTPUTS, INTEGERS + FLOATS, ELEMENTS))
-
-
-def name_of(value):
-    return getattr(value, "name", str(value))
-
-
-def make_case(output, dtype, elements):
-    """One sample of awkward values, two of ordinary ones whose errors are finite."""
-    rng = np.random.default_rng(elements)
-    if dtype in FLOATS:
-        samples = (rng.normal(size=(3, elements)) * 100).astype(dtype)
-    else:
-        limits = np.iinfo(dtype)
-        samples = rng.integers(limits.min, limits.max, (3, elements), dtype, endpoint=True)
-        samples[:, :1], samples[:, -1:] = limits.min, limits.max
-    spread = 1 + rng.normal(size=samples.shape) * 0.01
-    reconstruction = (samples.astype(np.float64) * spread).astype(output)
-    with np.errstate(over="ignore"):
-        reconstruction[0] = np.resize(AWKWARD, elements).astype(output)
-    return reconstruction, samples
+# 65,536 to a multiprocessor: 32 leave room for all of its 2,048 threads, 64 for half of them
+MOST_REGISTERS = {"finish": 32, "error_statistics": 64}
 
 
 def measure(implementation, reconstruction, samples):
@@ -119,92 +104,113 @@ def test_the_reference_needs_numpy_alone():
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
+def test_shapes_that_disagree_are_refused_before_a_launch():
+    pytest.importorskip("triton")
+    from cuda_kernels.error_statistics import kernel
+
+    for launcher in ("finish", "error_statistics"):
+        arguments = placeholders(launcher, OUTPUTS[0], OUTPUTS[0], (4, 5))
+        arguments[0] = Placeholder((4, 6), OUTPUTS[0])
+        with pytest.raises(ValueError, match=r"found \(4, 6\), \(4, 5\)"):
+            getattr(kernel, launcher)(*arguments)
+
+
+def launches(output, dtype, elements):
+    """A call of each launcher: its name and its arguments, results last."""
+    reconstruction, samples = make_case(output, dtype, elements)
+    results = np.full((2, len(samples)), -1.0)
+    return [
+        ("finish", [reconstruction, np.full_like(samples, 99)]),
+        ("error_statistics", [reconstruction, samples, *results]),
+    ]
+
+
+def assert_agrees_with_the_reference(results, output, dtype, elements):
+    (reconstruction, finished), (_, _, *statistics) = results
+    assert_same_samples(finished, reference.finish(reconstruction, dtype))
+    case = make_case(output, dtype, elements)
+    assert_same(statistics, measure(reference.error_statistics, *case), dtype)
+
+
 @pytest.fixture(scope="module")
 def interpreted(tmp_path_factory):
-    """What the kernel returns for each case in Triton's interpreter."""
-    pytest.importorskip("triton")
-    pytest.importorskip("torch")
-    folder = tmp_path_factory.mktemp("interpreter")
-    arrays = {}
-    for index, case in enumerate(CASES):
-        arrays[f"{index}.reconstruction"], arrays[f"{index}.samples"] = make_case(*case)
-    np.savez(folder / "cases.npz", **arrays)
-    script = Path(__file__).with_name("interpret_error_statistics.py")
-    subprocess.run(
-        [sys.executable, script, folder / "cases.npz", folder / "results.npz"],
-        env={**os.environ, "TRITON_INTERPRET": "1"},
-        check=True,
-    )
-    with np.load(folder / "results.npz") as results:
-        return dict(results)
+    """What the launchers return for each case in Triton's interpreter."""
+    named = {
+        f"{case}.{position}": call
+        for case, arguments in enumerate(CASES)
+        for position, call in enumerate(launches(*arguments))
+    }
+    named["any shape"] = ("finish", [np.full((2, 3, 5), 2.5), np.zeros((2, 3, 5), np.uint8)])
+    return interpret(tmp_path_factory.mktemp("interpreter"), named)
 
 
 @pytest.mark.parametrize("case", range(len(CASES)), ids=lambda i: "-".join(map(name_of, CASES[i])))
-def test_the_interpreted_kernel_agrees_with_the_reference(case, interpreted):
-    expected = measure(reference.error_statistics, *make_case(*CASES[case]))
-    assert_same(interpreted[str(case)], expected, CASES[case][1])
+def test_the_interpreted_kernels_agree_with_the_reference(case, interpreted):
+    results = [interpreted[f"{case}.{position}"] for position in range(2)]
+    assert_agrees_with_the_reference(results, *CASES[case])
 
 
-@pytest.fixture
-def compile_kernel(tmp_path, monkeypatch):
-    """Compiles the kernel afresh, for which Triton needs no GPU."""
-    triton = pytest.importorskip("triton")
-    from triton._utils import canonicalize_dtype
-    from triton.backends.compiler import GPUTarget
+def test_the_interpreted_kernel_finishes_any_shape(interpreted):
+    np.testing.assert_array_equal(interpreted["any shape"][1], np.full((2, 3, 5), 2, np.uint8))
 
+
+def placeholders(launcher, output, dtype, shape=(4096, 784)):
+    """The arguments of a launch that goes no further than the compiler."""
+    row = Placeholder(shape[:1], np.dtype("f8"))
+    results = [] if launcher == "finish" else [row, row]
+    return [Placeholder(shape, output), Placeholder(shape, dtype), *results]
+
+
+def compiled(launcher, capability, *arguments):
+    pytest.importorskip("triton")
     from cuda_kernels.error_statistics import kernel
 
-    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path / "triton"))
-
-    def compile_for(capability, output, dtype):
-        low, high = reference.clip_range(dtype)
-        constants = {"low": low, "high": high, "block": kernel.BLOCK_ELEMENTS}
-        signature = {
-            "reconstruction": f"*{canonicalize_dtype(output)}",
-            "samples": f"*{canonicalize_dtype(dtype)}",
-            "max_abs_error": "*fp64",
-            "sum_squared_error": "*fp64",
-            "elements": "i64",
-            **dict.fromkeys(constants, "constexpr"),
-        }
-        source = triton.compiler.ASTSource(kernel.error_statistics_kernel, signature, constants)
-        target = GPUTarget("cuda", capability, 32)
-        return triton.compile(source, target=target, options={"enable_fp_fusion": False}).asm
-
-    return compile_for
+    found = compile_launch(
+        capability, getattr(kernel, launcher), *placeholders(launcher, *arguments)
+    )
+    assert_sane(found, capability, MOST_REGISTERS[launcher])
+    return found
 
 
-@pytest.mark.parametrize("dtype", INTEGERS + FLOATS, ids=name_of)
-@pytest.mark.parametrize("capability", [80, 90])
-def test_the_kernel_compiles_without_a_gpu(capability, dtype, compile_kernel):
-    compiled = compile_kernel(capability, OUTPUTS[0], dtype)
-    assert compiled["cubin"].startswith(b"\x7fELF")
-    assert f".target sm_{capability}" in compiled["ptx"]
-    assert ".local" not in compiled["ptx"]
+@pytest.mark.parametrize("launcher", MOST_REGISTERS)
+@pytest.mark.parametrize(("capability", "dtype"), in_quick_tests(INTEGERS + FLOATS))
+def test_the_kernels_compile_without_a_gpu(capability, dtype, launcher):
+    output = OUTPUTS[dtype.itemsize == 8]
+    compiled(launcher, capability, output, dtype)
 
 
-def test_the_compiler_keeps_the_steps_that_round(compile_kernel):
-    integer = compile_kernel(90, OUTPUTS[1], np.dtype("u4"))["ptx"]
+@pytest.mark.parametrize("launcher", MOST_REGISTERS)
+@pytest.mark.parametrize("elements", [64, 729, 1_000_000])
+def test_the_kernels_compile_for_samples_of_any_size(elements, launcher):
+    compiled(launcher, 90, OUTPUTS[0], np.dtype("u1"), (8, elements))
+
+
+@pytest.mark.parametrize("launcher", MOST_REGISTERS)
+def test_a_thread_reads_neighbours_at_once(launcher):
+    assert "ld.global.v2.b32" in compiled(launcher, 90, OUTPUTS[0], np.dtype("u1")).ptx
+
+
+@pytest.mark.parametrize("launcher", MOST_REGISTERS)
+def test_nothing_is_launched_for_no_samples(launcher):
+    pytest.importorskip("triton")
+    from cuda_kernels.error_statistics import kernel
+
+    given = placeholders(launcher, OUTPUTS[0], np.dtype("u1"), (0, 5))
+    assert launched_by(getattr(kernel, launcher), *given) == []
+
+
+@pytest.mark.parametrize("launcher", MOST_REGISTERS)
+def test_the_compiler_keeps_the_steps_that_round(launcher):
+    integer = compiled(launcher, 90, OUTPUTS[1], np.dtype("u4")).ptx
     assert integer.index("0d4330000000000000") < integer.index("0dC330000000000000")  # +- 2**52
     assert "0d41EFFFFFFFE00000" in integer  # 2**32 - 1, not 2**32
-    assert "fma" not in integer
-    half = compile_kernel(90, OUTPUTS[1], np.dtype("f2"))["ptx"]
+    half = compiled(launcher, 90, OUTPUTS[1], np.dtype("f2")).ptx
     assert "cvt.rn.f16.f64" in half  # in one step: by way of float32 it would round twice
 
 
 @pytest.mark.parametrize("dtype", INTEGERS + FLOATS, ids=name_of)
 @pytest.mark.parametrize("output", OUTPUTS, ids=name_of)
-def test_the_kernel_on_a_gpu_agrees_with_the_reference(output, dtype):
-    torch = pytest.importorskip("torch")
-    pytest.importorskip("triton")
-    if not torch.cuda.is_available():
-        pytest.skip("needs a CUDA device")
-    from cuda_kernels.error_statistics import kernel
-
+def test_the_kernels_on_a_gpu_agree_with_the_reference(output, dtype):
     for elements in (*ELEMENTS, 1_000_003):
-        reconstruction, samples = make_case(output, dtype, elements)
-        results = torch.full((2, len(samples)), -1.0, dtype=torch.float64, device="cuda")
-        arrays = [torch.from_numpy(array).cuda() for array in (reconstruction, samples)]
-        kernel.error_statistics(*arrays, *results)
-        expected = measure(reference.error_statistics, reconstruction, samples)
-        assert_same(results.cpu().numpy(), expected, dtype)
+        results = [launch_on_gpu(*call) for call in launches(output, dtype, elements)]
+        assert_agrees_with_the_reference(results, output, dtype, elements)
