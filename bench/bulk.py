@@ -1,89 +1,118 @@
-"""Bulk compression against the bare networks: samples per second, side by side in one run.
+"""Bulk compression against the bare networks, and against what users would do instead.
 
-The limit is `InferenceSession.run` of encoder and decoder over ready batches in memory, of the
-same size and on the same number of one-thread runs as `engine.compress` uses. Compression reads
-the samples from a file, screens and measures each of them, and writes a store that survives a kill.
+The limit is `InferenceSession.run` of encoder and decoder over ready batches in memory, at the
+batch size and thread layout that are best for it. Compression reads the samples from a file,
+screens and measures each of them, and writes a store that survives a kill. Torch scripts and
+zarr-python sync nothing, and the coders write nothing; peers that are slow do fewer samples. Where
+a script makes latents only, it is compression without quality that does the same work.
 """
 
 from __future__ import annotations
 
-import shutil
-import statistics
 import tempfile
-import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import engine
-from bench.digits import load_digits
-from engine.runtime.codec import batches
-from engine.runtime.device import available_cores
+from bench.bare import best_bare_run
+from bench.bulk_peers import (
+    MEASURING_SCRIPT,
+    SCRIPT,
+    coder_works,
+    missing_peers,
+    script_works,
+    zarr_works,
+)
+from bench.ratios import Ratio, print_ratios, to_json
+from bench.timing import Rounds, Work, interleave
+from bench.workloads import Workload, make_workload, varied_digits
+from engine.codec.files import DECODER, ENCODER
+from engine.store.contents import StoreContents
 
-SAMPLES = {"dense": 800_000, "conv": 80_000}
+SAMPLES = {"dense": 800_000, "conv": 60_000, "klt": 80_000}
+SCRIPT_FRACTION = 4
+ZARR_SAMPLES = 32_768
+CODED_SAMPLES = 1024
 RUNS = 5
 
+COMPRESS = "compress"
+LATENTS_ONLY = "compress without quality"
+BARE = "bare encoder + decoder"
+BARE_ENCODER = "bare encoder"
+_BARE_TARGETS = {"dense": (0.70, 0.85), "conv": (0.90, 0.97), "klt": (0.90, 0.97)}
+_ENCODER_TARGETS = {"dense": (0.60, 0.80)}
+_SCRIPT_TARGETS = {"dense": (2, 4), "conv": (2, 4)}
 
-def run() -> dict[str, Any]:
-    """Measure every codec; returns medians and ratios."""
+
+def run(samples: Mapping[str, int] = SAMPLES, runs: int = RUNS) -> dict[str, Any]:
+    """Measure the codecs that `samples` names, each on so many samples."""
+    print("\n".join(missing_peers()))
     with tempfile.TemporaryDirectory() as folder:
-        return {arch: _measure(arch, count, Path(folder)) for arch, count in SAMPLES.items()}
+        found = {
+            name: _measure(make_workload(name), count, runs, Path(folder, name))
+            for name, count in samples.items()
+        }
+    ratios = {name: measured.pop("ratios") for name, measured in found.items()}
+    return {"ratios": ratios, "missing": missing_peers(), "measured": found}
 
 
-def _measure(arch: str, count: int, folder: Path) -> dict[str, Any]:
-    digits, _ = load_digits()
-    codec = engine.train(
-        digits, folder / f"{arch}.codec", arch=arch, latent_dim=32, epochs=1, device="cpu"
-    )
-    samples = np.resize(digits, (count, *digits.shape[1:]))
-    np.save(folder / "samples.npy", samples)
-    bare = _bare_networks(codec, samples)
-    store = folder / "store.zarr"
+def _measure(workload: Workload, count: int, runs: int, folder: Path) -> dict[str, Any]:
+    folder.mkdir()
+    samples, data = varied_digits(count), folder / "samples.npy"
+    np.save(data, samples)
+    trial = engine.compress(samples[:CODED_SAMPLES], folder / "trial.zarr", workload.codec)
+    chunk_samples = StoreContents(folder / "trial.zarr").part.chunk_samples
+    files = workload.codec.files
+    bare = best_bare_run([files.role(ENCODER), files.role(DECODER)], samples)
+    bare_encoder = best_bare_run([files.role(ENCODER)], samples)
+    zarr, zarr_sizes = zarr_works(samples[:ZARR_SAMPLES], chunk_samples, folder)
+    coders, coder_sizes = coder_works(samples[:CODED_SAMPLES], chunk_samples, trial.psnr_db)
 
-    def compress() -> None:
-        engine.compress(folder / "samples.npy", store, codec, device="cpu")
+    def compress(turn: int, **options: Any) -> None:
+        store = folder / f"{len(options)}-{turn}.zarr"
+        engine.compress(data, store, workload.codec, device="cpu", **options)
 
-    rates: dict[str, list[float]] = {"bare": [], "compress": []}
-    for _ in range(RUNS + 1):
-        for name, work in (("bare", bare), ("compress", compress)):
-            began = time.perf_counter()
-            work()
-            rates[name].append(count / (time.perf_counter() - began))
-        shutil.rmtree(store)
-    rates = {name: values[1:] for name, values in rates.items()}  # the first run warms up
-    medians = {name: statistics.median(values) for name, values in rates.items()}
-    ratio = statistics.median(c / b for c, b in zip(rates["compress"], rates["bare"], strict=True))
-    print(
-        f"{arch}: compress / bare encoder + decoder = {ratio:.2f} "
-        f"({medians['compress']:,.0f} / {medians['bare']:,.0f} samples/s, "
-        f"{count} samples, batch {codec.batch_samples}, {available_cores()} threads)"
-    )
+    works = {
+        BARE: Work(lambda _: bare(samples), count),
+        BARE_ENCODER: Work(lambda _: bare_encoder(samples), count),
+        COMPRESS: Work(compress, count),
+        LATENTS_ONLY: Work(lambda turn: compress(turn, quality=False), count),
+        **script_works(workload, samples[: -(-count // SCRIPT_FRACTION)], folder),
+    }
+    rounds = interleave(works | zarr | coders, runs, settle=True)
+    ratios = _ratios(workload.name, rounds)
+    print(f"\n{workload.name}: {count} samples; {BARE}: {bare}; {BARE_ENCODER}: {bare_encoder}")
+    print_ratios(ratios)
+    own = {"sample_bytes": trial.latent_bytes / trial.samples, "psnr_db": trial.psnr_db}
     return {
-        "ratio": round(ratio, 3),
-        "samples_per_s": {name: round(value) for name, value in medians.items()},
+        "ratios": to_json(ratios),
+        "samples_per_s": rounds.items_per_s(),
+        "sizes": {"latents": own, **zarr_sizes, **coder_sizes},
         "samples": count,
-        "batch": codec.batch_samples,
-        "threads": available_cores(),
-        "runs": RUNS,
+        "chunk_samples": chunk_samples,
+        "layouts": {BARE: str(bare), BARE_ENCODER: str(bare_encoder)},
+        "runs": runs,
     }
 
 
-def _bare_networks(codec: engine.Codec, samples: np.ndarray) -> Callable[[], None]:
-    """Both networks over ready batches, shared out to one-thread runs."""
-    single = codec.on("cpu", threads=1)
-    encoder, decoder = single.encoder, single.decoder
-    step = np.ones(1, np.float32)
-    cores = available_cores()
-
-    def work(part: np.ndarray) -> None:
-        for start, stop in batches(len(part), codec.batch_samples):
-            decoder(encoder(part[start:stop], step), step)
-
-    def run_all() -> None:
-        with ThreadPoolExecutor(cores) as pool:
-            list(pool.map(work, np.array_split(samples, cores)))
-
-    return run_all
+def _ratios(name: str, rounds: Rounds) -> list[Ratio]:
+    """What there are targets for, then every peer beside compression with quality."""
+    held: tuple[tuple[str, str, Mapping[str, tuple[float, float]]], ...] = (
+        (COMPRESS, BARE, _BARE_TARGETS),
+        (LATENTS_ONLY, BARE_ENCODER, _ENCODER_TARGETS),
+        (LATENTS_ONLY, SCRIPT, _SCRIPT_TARGETS),
+        (COMPRESS, MEASURING_SCRIPT, _SCRIPT_TARGETS),
+        (COMPRESS, SCRIPT, {}),
+    )
+    ratios = [
+        Ratio(f"{work} / {other}", rounds.speed_ratio(work, other), *targets.get(name, ()))
+        for work, other, targets in held
+    ]
+    named = {BARE, BARE_ENCODER, COMPRESS, LATENTS_ONLY, SCRIPT, MEASURING_SCRIPT}
+    others = [peer for peer in rounds.seconds if peer not in named]
+    return ratios + [
+        Ratio(f"{COMPRESS} / {peer}", rounds.speed_ratio(COMPRESS, peer)) for peer in others
+    ]

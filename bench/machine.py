@@ -1,4 +1,4 @@
-"""What a benchmark ran on."""
+"""What a benchmark ran on, and the memory it took."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("latent-engine", "numpy", "onnxruntime-gpu", "onnxruntime", "torch", "zarr")
+PACKAGES = (
+    "latent-engine", "numpy", "numba", "numcodecs", "onnxruntime-gpu", "onnxruntime", "torch",
+    "zarr", "zarrs", "tensorstore", "pcodec", "imagecodecs",
+)  # fmt: skip
 
 
 def describe_machine() -> dict[str, Any]:
@@ -24,6 +27,18 @@ def describe_machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": {name: found for name in PACKAGES if (found := _version(name))},
     }
+
+
+def peak_memory_mib() -> float:
+    """The most memory that this process has held resident, what it shares with files included."""
+    status = Path("/proc/self/status")
+    if status.exists():  # where the other way counts the parent's memory, too
+        found = next(line for line in status.read_text().splitlines() if "VmHWM" in line)
+        return int(found.split()[1]) / 1024
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if platform.system() == "Darwin" else 2**10)
 
 
 def _processor() -> str:

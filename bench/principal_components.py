@@ -23,6 +23,21 @@ def pack_principal_components(
     shape, channels_last = network_view(samples.shape[1:], channels)
     seen = np.moveaxis(samples, -1, 1) if channels_last else samples
     rows = torch.from_numpy(seen.reshape(len(samples), -1).astype(np.float32))
+    encoder, decoder = principal_pair(rows, components)
+    return engine.pack(
+        nn.Sequential(nn.Flatten(), encoder),
+        nn.Sequential(decoder, nn.Unflatten(1, shape)),
+        path,
+        samples,
+        channels=channels,
+    )
+
+
+def principal_pair(rows: Any, components: int) -> tuple[Any, Any]:
+    """Linear layers of torch from a tensor `(n, elements)` to its leading components, and back."""
+    import torch
+    from torch import nn
+
     mean = rows.mean(dim=0)
     torch.manual_seed(0)  # the decomposition is a randomised one
     directions = torch.pca_lowrank(rows, components + 8, niter=4)[2][:, :components]
@@ -32,10 +47,4 @@ def pack_principal_components(
         encoder.bias.copy_(-mean @ directions)
         decoder.weight.copy_(directions)
         decoder.bias.copy_(mean)
-    return engine.pack(
-        nn.Sequential(nn.Flatten(), encoder),
-        nn.Sequential(decoder, nn.Unflatten(1, shape)),
-        path,
-        samples,
-        channels=channels,
-    )
+    return encoder, decoder

@@ -1,0 +1,98 @@
+"""Bulk decoding against the bare decoder, and against reading raw samples from Zarr.
+
+The limit is `InferenceSession.run` of the decoder over ready latents in memory, at the batch size
+and thread layout that are best for it. `engine.decode` also syncs what it writes: what that alone
+costs is measured beside it.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import engine
+from bench.bare import best_bare_run
+from bench.ratios import Ratio, print_ratios, to_json
+from bench.raw_zarr import ZSTD, open_tensorstore, write_raw_zarr
+from bench.timing import Rounds, Work, interleave
+from bench.workloads import make_workload, varied_digits
+from engine.codec.files import DECODER
+
+SAMPLES = {"dense": 400_000, "conv": 80_000}
+ZARR_SAMPLES = 65_536
+RUNS = 5
+
+ARRAY = "np.asarray(store)"
+FILE = "engine.decode to .npy"
+BARE = "bare decoder"
+WRITE = "write and sync .npy"
+TENSORSTORE = "tensorstore zstd-3"
+_TARGETS = {"dense": (0.75, 0.90)}
+
+
+def run(samples: Mapping[str, int] = SAMPLES, runs: int = RUNS) -> dict[str, Any]:
+    """Measure the codecs that `samples` names, each on so many samples."""
+    with tempfile.TemporaryDirectory() as folder:
+        found = {name: _measure(name, count, runs, Path(folder)) for name, count in samples.items()}
+    ratios = {name: measured.pop("ratios") for name, measured in found.items()}
+    return {"ratios": ratios, "measured": found}
+
+
+def _measure(name: str, count: int, runs: int, folder: Path) -> dict[str, Any]:
+    workload, samples = make_workload(name), varied_digits(count)
+    engine.compress(samples, folder / f"{name}.zarr", workload.codec, device="cpu")
+    with engine.open(folder / f"{name}.zarr", "cpu") as store:
+        latents = np.asarray(store.latents[:])
+        bare = best_bare_run([workload.codec.files.role(DECODER)], latents)
+        works = {
+            BARE: Work(lambda _: bare(latents), count),
+            ARRAY: Work(lambda _: np.asarray(store), count),
+            FILE: Work(
+                lambda _: engine.decode(store, folder / "decoded.npy", overwrite=True), count
+            ),
+            WRITE: Work(lambda _: _write(samples, folder / "written.npy"), count),
+            **_zarr_works(samples[:ZARR_SAMPLES], folder, store.contents.part.chunk_samples),
+        }
+        rounds = interleave(works, runs, settle=True)
+    ratios = _ratios(name, rounds)
+    print(f"\n{name}: {count} samples; {BARE}: {bare}")
+    print_ratios(ratios)
+    return {
+        "ratios": to_json(ratios),
+        "samples_per_s": rounds.items_per_s(),
+        "samples": count,
+        "layout": str(bare),
+        "runs": runs,
+    }
+
+
+def _zarr_works(samples: NDArray[Any], folder: Path, chunk_samples: int) -> dict[str, Work]:
+    array = write_raw_zarr(folder / "raw.zarr", samples, chunk_samples)
+    works = {ZSTD: Work(lambda _: array[:], len(samples))}
+    if (tensors := open_tensorstore(folder / "raw.zarr")) is not None:
+        works[TENSORSTORE] = Work(lambda _: tensors.read().result(), len(samples))
+    return works
+
+
+def _write(samples: NDArray[Any], path: Path) -> None:
+    with path.open("wb") as file:
+        np.save(file, samples)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _ratios(name: str, rounds: Rounds) -> list[Ratio]:
+    others = [other for other in (WRITE, ZSTD, TENSORSTORE) if other in rounds.seconds]
+    return [
+        *(
+            Ratio(f"{work} / {BARE}", rounds.speed_ratio(work, BARE), *_TARGETS.get(name, ()))
+            for work in (ARRAY, FILE)
+        ),
+        *(Ratio(f"{ARRAY} / {other}", rounds.speed_ratio(ARRAY, other)) for other in others),
+    ]
