@@ -25,10 +25,11 @@ from engine.errors import (
 )
 
 if TYPE_CHECKING:
-    from engine.jobs.compress import CompressionReport, compress
+    from engine.jobs.compress import compress
     from engine.jobs.encode import encode
     from engine.jobs.pack import pack
     from engine.jobs.repair import RepairReport, repair
+    from engine.jobs.report import CompressionReport
     from engine.jobs.train import train
     from engine.reading.decode import decode
     from engine.reading.store import Store
@@ -41,7 +42,7 @@ __version__ = "0.1.0"
 # Looked up on first use, so that `import engine` loads neither onnxruntime nor torch.
 _HOMES = {
     "Codec": ("engine.runtime.codec", "Codec"),
-    "CompressionReport": ("engine.jobs.compress", "CompressionReport"),
+    "CompressionReport": ("engine.jobs.report", "CompressionReport"),
     "Store": ("engine.reading.store", "Store"),
     "Verification": ("engine.reading.verify", "Verification"),
     "compress": ("engine.jobs.compress", "compress"),

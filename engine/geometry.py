@@ -13,7 +13,7 @@ from engine.errors import InvalidInput
 
 MAX_CHUNK_SAMPLES = 256
 TARGET_CHUNK_BYTES = 32 * 1024
-MAX_SHARD_SAMPLES = 65536
+MAX_SHARD_SAMPLES = 32768
 TARGET_SHARD_RAW_BYTES = 64 * 1024 * 1024
 SHARDS_PER_ROUND = 8
 # Under a guarantee a random read decompresses the samples of a chunk, and a job holds all that it

@@ -41,7 +41,8 @@ def encode_errors(values: ArrayLike, levels: NDArray[np.float64]) -> NDArray[np.
     # The logarithm is rounded, so the levels themselves have the last word.
     wrong = ~((levels[codes - 1] < errors) & (errors <= levels[codes]))
     codes[wrong] = np.searchsorted(levels, errors[wrong], side="left").clip(0, 255)
-    return codes.astype(np.uint8)
+    found: NDArray[np.uint8] = codes.astype(np.uint8)
+    return found
 
 
 def decode_errors(codes: ArrayLike, levels: NDArray[np.float64]) -> NDArray[np.float32]:

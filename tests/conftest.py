@@ -24,6 +24,15 @@ OPSET = 20
 FITTED_SAMPLES = 400
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory):
+    """Tests keep what they measure to themselves, and don't measure for long."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setattr("engine.runtime.tuning.BUDGET_S", 0.02)
+        yield
+
+
 @pytest.fixture(scope="session")
 def _mnist():
     pixels, labels = mnist_data()

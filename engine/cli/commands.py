@@ -194,6 +194,8 @@ def psnr_text(psnr: float | None, mean_squared_error: float | None = None) -> st
     """A PSNR in dB for people; JSON has None for both kinds of infinity."""
     if mean_squared_error == 0 or psnr == math.inf:
         return "exact"
+    if psnr is not None and math.isnan(psnr):
+        return "not measured"
     if psnr is None or psnr == -math.inf:
         return "undefined (all data have one value)"
     return f"{psnr:.2f} dB"

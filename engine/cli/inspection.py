@@ -29,21 +29,25 @@ if TYPE_CHECKING:
 @click.argument("path", type=click.Path(path_type=Path))
 @incomplete_option
 @memory_option
+@device_option
+@click.option("--retune", is_flag=True, help="Measure again how to run a codec quickest here.")
 @json_option
-def info_command(path: Path, *, as_json: bool, **options: Any) -> None:
-    """Say what PATH, a codec or a store, is and holds.
+def info_command(path: Path, *, device: str, retune: bool, as_json: bool, **options: Any) -> None:
+    """Say what PATH, a codec or a store, is and holds, and how a codec runs quickest here.
 
     Example: engine info digits.zarr
     """
     import engine
+    from engine.runtime.tuning import tune
     from engine.store.root import is_store
 
     if is_store(path):
-        with engine.open(path, device="cpu", certify=False, **options) as store:
+        with engine.open(path, device, certify=False, **options) as store:
             facts = store_facts(store)
     else:
         limit = options["max_memory_bytes"]
-        facts = codec_facts(engine.Codec.load(path, device="cpu", max_memory_bytes=limit))
+        codec = engine.Codec.load(path, device, max_memory_bytes=limit)
+        facts = codec_facts(codec) | {"tuning": tune(codec, refresh=retune).to_json()}
     if as_json:
         print_json(facts)
     else:

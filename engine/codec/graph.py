@@ -29,6 +29,7 @@ from engine.errors import InvalidInput, one_line
 
 IR_VERSION = 10
 BATCH = "batch"
+NETWORK_PREFIX = "network_"  # begins the names of all that the bare network makes
 _UNSHIPPED = ("doc_string", "metadata_props", "producer_name", "producer_version")
 
 
@@ -172,7 +173,7 @@ def _join(before: _Fragment, network: ModelProto, after: _Fragment, output: str)
     first = compose.add_prefix(before.model(), "before_", rename_inputs=False)
     last = compose.add_prefix(after.model(), "after_", rename_inputs=False)
     try:
-        bare = compose.add_prefix(_normalised(network), "network_")
+        bare = compose.add_prefix(_normalised(network), NETWORK_PREFIX)
         # Both fragments may take "step"; only one of them does.
         joined = compose.merge_models(
             first, bare, [(first.graph.output[0].name, _inputs(bare)[0].name)]

@@ -29,6 +29,7 @@ from engine.jobs.guaranteed_shards import GuaranteedShards
 from engine.jobs.measured_shards import MeasuredShards
 from engine.jobs.pipeline import run_shards
 from engine.jobs.rules import Rules, make_rules
+from engine.jobs.running import Running
 from engine.jobs.shard_task import Batches, ShardCompressor, ShardTask
 from engine.jobs.sidecars import LostSidecar, Sidecar
 from engine.jobs.survey import Survey
@@ -51,16 +52,16 @@ class CompressionJob:
     """What to write, where, and with what; `run` does it.
 
     `identity` is that of data and sidecars in the fingerprint; `sizes` are the samples per chunk
-    and per shard that were asked for, or None; `workers` shards are worked on at once; `progress`
-    is called with samples done and samples in all. A store that was left without networks is not to
-    use them again, which `may_use_network` says.
+    and per shard that were asked for, or None; `progress` is called with samples done and samples
+    in all. A store that was left without networks is not to use them again, which `may_use_network`
+    says.
     """
 
     store: LocalObjects
     source: Source
     sidecars: Mapping[str, Sidecar | LostSidecar]
     identity: Mapping[str, Any]
-    codec: Codec
+    running: Running
     guarantee: Guarantee
     survey: Survey
     step: float
@@ -69,8 +70,6 @@ class CompressionJob:
     has_quality: bool
     portable: bool
     sizes: tuple[int | None, int | None]
-    batch: int
-    workers: int
     may_use_network: bool = True
     progress: Callable[[int, int], None] | None = None
 
@@ -82,6 +81,11 @@ class CompressionJob:
             written = self._write(writer)
             writer.seal()
             return written
+
+    @property
+    def codec(self) -> Codec:
+        """The codec, as the job runs it."""
+        return self.running.codec
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
         """The samples [start, stop).
@@ -98,11 +102,12 @@ class CompressionJob:
 
         Several batches are read at once: a read maps a piece of a file, or decodes whole chunks.
         """
+        batch = self.running.batch
         row_bytes = self.source.dtype.itemsize * math.prod(self.source.sample_shape)
-        block = max(1, _READ_BYTES // (row_bytes * self.batch)) * self.batch
+        block = max(1, _READ_BYTES // (row_bytes * batch)) * batch
         for begin, end in batches(stop - start, block):
             samples = self.read(start + begin, start + end)
-            for first, last in batches(end - begin, self.batch):
+            for first, last in batches(end - begin, batch):
                 yield begin + first, samples[first:last]
 
     @functools.cached_property
@@ -120,18 +125,17 @@ class CompressionJob:
             GuaranteeViolated: this device doesn't decode as the codec's certificate says.
         """
         if self.guarantee.is_plain:
-            single = self.codec.on(self.codec.device, threads=1)
             measured = plan.has_quality
-            return MeasuredShards(plan, open_measured_encoder(single, self.step, measured=measured))
+            encoder = open_measured_encoder(self.codec, self.step, measured=measured)
+            return MeasuredShards(plan, encoder)
         return self._guaranteed(plan)
 
     def _guaranteed(self, plan: StorePlan) -> GuaranteedShards:
-        single = self.codec.on(self.codec.device, threads=1)
         if not plan.uses_network:
-            return GuaranteedShards(plan, single, self.rules.without_network(), self.survey)
+            return GuaranteedShards(plan, self.codec, self.rules.without_network(), self.survey)
         if self._certificate is not None:
-            certify(single, self._certificate, str(self.store))
-        return GuaranteedShards(plan, single, self.rules, self.survey)
+            certify(self.codec, self._certificate, str(self.store))
+        return GuaranteedShards(plan, self.codec, self.rules, self.survey)
 
     @functools.cached_property
     def _certificate(self) -> Certificate | None:
@@ -146,6 +150,7 @@ class CompressionJob:
         return StorePlan(
             grid=self._grid(),
             codec=self.codec.files,
+            encoder=self.running.encoder,
             step=self.step,
             quality_unit=high - low or 1.0,
             sidecars={name: sidecar.format for name, sidecar in self.sidecars.items()},
@@ -190,7 +195,7 @@ class CompressionJob:
             writer,
             counter,
         )
-        return _run(task, counter, self.workers)
+        return _run(task, counter, self.running.workers)
 
     @contextlib.contextmanager
     def _writer(self, *, overwrite: bool) -> Iterator[StoreWriter]:

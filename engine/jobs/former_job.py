@@ -13,6 +13,7 @@ from engine.jobs.compression_job import CompressionJob
 from engine.jobs.fingerprint import identify
 from engine.jobs.fit import check_fit
 from engine.jobs.promise import survey_under
+from engine.jobs.running import prepare
 from engine.jobs.sidecars import LostSidecar, Sidecar, open_sidecars
 from engine.runtime.codec import Codec
 from engine.sources import Source
@@ -21,7 +22,7 @@ from engine.store.contents import StoreContents
 from engine.store.plan import SIDECARS, SidecarFormat
 
 _MEMBERS = {
-    "data", "sidecars", "guarantee", "step", "keep_latents", "keep_encoder", "portable",
+    "data", "sidecars", "encoder", "guarantee", "step", "keep_latents", "keep_encoder", "portable",
     "quality", "chunk_samples", "shard_samples",
 }  # fmt: skip
 
@@ -40,8 +41,8 @@ def former_job(
             needed.
         CorruptStore: the store's own copy of the codec is damaged.
     """
-    running = _codec(contents, codec, device)
-    check_fit(source, running)
+    opened = _codec(contents, codec, device)
+    check_fit(source, opened)
     wanted = contents.head.fingerprint
     missing = _MEMBERS - wanted.keys()
     if missing:
@@ -49,22 +50,29 @@ def former_job(
     if identify(source) != wanted["data"]:
         raise InvalidInput(f"{source.name}: is not the data that {contents.objects} was made of")
     guarantee = Guarantee.from_json(wanted["guarantee"])
+    survey = survey_under(source, guarantee)
     return CompressionJob(
         store=contents.objects,
         source=source,
         sidecars=_sidecars(contents, sidecars, len(source)),
         identity={name: wanted[name] for name in ("data", "sidecars")},
-        codec=running,
+        running=prepare(
+            opened,
+            source,
+            survey,
+            encoder="auto",
+            recorded=wanted["encoder"],
+            batch=None,
+            threads=1,
+        ),
         guarantee=guarantee,
-        survey=survey_under(source, guarantee),
+        survey=survey,
         step=wanted["step"],
         keep_latents=wanted["keep_latents"],
         keep_encoder=wanted["keep_encoder"],
         has_quality=wanted["quality"],
         portable=wanted["portable"],
         sizes=(wanted["chunk_samples"], wanted["shard_samples"]),
-        batch=running.batch_samples,
-        workers=1,
         may_use_network=_has_networks(contents),
     )
 

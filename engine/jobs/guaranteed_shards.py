@@ -12,6 +12,7 @@ import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.codec.certificate import Certificate
 from engine.errors import GuaranteeViolated
 from engine.jobs.gaps import fill_gaps
 from engine.jobs.rules import Rules
@@ -20,18 +21,25 @@ from engine.jobs.shard_task import Batches, MadeShard, Making
 from engine.jobs.survey import Survey
 from engine.jobs.ways import ShardSamples, Way, ways
 from engine.runtime.codec import Codec
+from engine.runtime.shard_networks import ShardNetworks, open_shard_networks
 from engine.store.plan import LATENTS, QUALITY, StorePlan
 from engine.store.shard import ShardObject, split_shard
 
 
 @dataclass(frozen=True)
 class GuaranteedShards:
-    """Makes shards that keep a promise; `codec` runs on one thread a call."""
+    """Makes shards that keep a promise; `codec` runs on one thread a call.
+
+    `batch_samples` are how many samples most batches have; by default as many as suit the codec.
+    `codec` has passed the probes of `certificate`; sessions of its own on a device pass them, too.
+    """
 
     plan: StorePlan
     codec: Codec
     rules: Rules
     survey: Survey
+    batch_samples: int | None = None
+    certificate: Certificate | None = None
 
     def __call__(self, samples: Batches, count: int) -> Making:
         """Run the networks on the samples of a shard."""
@@ -68,22 +76,27 @@ class GuaranteedShards:
     def run(self, samples: Batches, count: int, source: SourceFacts) -> ShardSamples:
         """Gather the samples of a shard, and run the networks as far as a way may need them."""
         reconstructs = self.rules.room is not None
-        encodes = reconstructs or self.plan.keep_latents
-        latent, sample = self.codec.manifest.latent, self.codec.manifest.sample
+        run = None
+        if reconstructs or self.plan.keep_latents:
+            run = self._networks.start(count, reconstructs=reconstructs)
+        sample = self.codec.manifest.sample
         gathered = np.empty((count, *sample.shape), sample.dtype)
-        latents = np.empty((count, *latent.shape), latent.dtype) if encodes else None
-        decoded = np.empty((count, *sample.shape), sample.working_dtype) if reconstructs else None
         for first, batch in samples:
             rows = slice(first, first + len(batch))
             missing = self.survey.verbatim(batch)
             source.add(batch, missing)
             gathered[rows] = batch
-            if latents is not None:
-                filled = fill_gaps(batch, missing, self.survey)
-                latents[rows] = self.codec.encode(filled, self.plan.step)
-                if decoded is not None:
-                    decoded[rows] = self.codec.reconstruct(latents[rows], self.plan.step)
-        return ShardSamples(gathered, self.survey.verbatim(gathered), latents, decoded)
+            if run is not None:
+                run(rows, batch, fill_gaps(batch, missing, self.survey))
+        verbatim = self.survey.verbatim(gathered)
+        if run is None:
+            return ShardSamples(gathered, verbatim, None, None)
+        quantiser = run.quantiser(gathered, verbatim) if reconstructs else None
+        return ShardSamples(gathered, verbatim, run.latents, quantiser)
+
+    @functools.cached_property
+    def _networks(self) -> ShardNetworks:
+        return open_shard_networks(self.codec, self.plan.step, self.batch_samples, self.certificate)
 
     def _made(self, way: Way, latents: Mapping[str, ShardObject]) -> dict[str, ShardObject]:
         rest = {name: rows for name, rows in way.rows.items() if name != LATENTS}

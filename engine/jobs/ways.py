@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from numcodecs import zstd
 from numpy.typing import NDArray
 
 from engine.jobs.rules import Rules, middle
-from engine.runtime.residuals import quantise
+from engine.runtime.quantiser import Bounds, HostQuantiser, Quantised, Quantiser
 from engine.store.ledger import Mode
 from engine.store.plan import LATENTS, PATCHED, PATCHES, QUANTISED, RESIDUALS, VERBATIM
 
@@ -21,9 +22,7 @@ _ZSTD_LEVEL = 3
 # Below this, in bits an element, no sample is worth looking at as an exception.
 _CHEAP_RESIDUAL_BITS = 2.0
 _LOOKED_AT = 4096
-_ARRAYS = (
-    "residuals", "patched", "max_abs_error", "sum_squared_error", "worst_sum_squared_error"
-)  # fmt: skip
+_ARRAYS = tuple(field.name for field in dataclasses.fields(Quantised))
 
 
 @dataclass(frozen=True)
@@ -59,14 +58,21 @@ class ShardSamples:
     """The samples of a shard `(n, *shape)`, and what the networks make of them.
 
     `verbatim` marks elements to keep bit for bit; `latents` and `reconstruction` are None where no
-    network is used.
+    network is used. A reconstruction in a device's memory is there as what quantises against it.
     """
 
     samples: NDArray[Any]
     verbatim: NDArray[np.bool_] | None
     latents: NDArray[Any] | None
-    reconstruction: NDArray[Any] | None
+    reconstruction: NDArray[Any] | Quantiser | None
     _sizes: dict[int, int] = field(default_factory=dict)
+
+    @functools.cached_property
+    def quantiser(self) -> Quantiser:
+        """Takes residuals of the samples."""
+        if isinstance(self.reconstruction, np.ndarray | None):
+            return HostQuantiser(self.samples, self.verbatim, self.reconstruction)
+        return self.reconstruction
 
     def compressed_bits(self, row: int) -> int:
         """What a sample takes by itself; every step asks, so it is compressed only once."""
@@ -82,7 +88,7 @@ def ways(shard: ShardSamples, rules: Rules, *, keep_latents: bool) -> Iterator[W
     """
     kept = {LATENTS: shard.latents} if keep_latents and shard.latents is not None else {}
     if shard.reconstruction is not None and rules.room is not None:
-        network = _Attempts(shard, rules, shard.reconstruction, rules.room, np.dtype(np.int16))
+        network = _Attempts(shard, rules, None, rules.room, np.dtype(np.int16))
         for attempt in network.all(rules.residual_steps):
             mode = Mode.RESIDUALS if attempt.residuals.any() else Mode.LATENTS
             named = RESIDUALS if mode is Mode.RESIDUALS else None
@@ -91,8 +97,7 @@ def ways(shard: ShardSamples, rules: Rules, *, keep_latents: bool) -> Iterator[W
         return
     base = rules.base if rules.base is not None else _base(shard, rules)
     if rules.quantised_dtype is not None and base is not None:
-        constant = np.full((1, 1), base)
-        plain = _Attempts(shard, rules, constant, 0.0, rules.quantised_dtype)
+        plain = _Attempts(shard, rules, base, 0.0, rules.quantised_dtype)
         for attempt in plain.all(rules.quantised_steps):
             yield attempt.way(Mode.QUANTISED, QUANTISED, kept, base=base)
     nothing = np.zeros(len(shard.samples))
@@ -112,15 +117,10 @@ def _base(shard: ShardSamples, rules: Rules) -> float | None:
 
 
 @dataclass(frozen=True)
-class _Attempt:
+class _Attempt(Quantised):
     """Residuals at one step that hold the promise, everything else patched."""
 
     samples: NDArray[Any]
-    residuals: NDArray[Any]
-    patched: NDArray[np.uint8]
-    max_abs_error: NDArray[np.float64]
-    sum_squared_error: NDArray[np.float64]
-    worst_sum_squared_error: NDArray[np.float64]
     step: float
 
     def way(self, mode: Mode, name: str | None, latents: Mapping[str, Any], base: float) -> Way:
@@ -167,31 +167,24 @@ def _carried(values: NDArray[Any], patched: NDArray[np.uint8]) -> NDArray[Any]:
 
 
 class _Attempts:
-    """Tries steps against one reconstruction of a shard."""
+    """Tries steps against the reconstruction of a shard, or against a constant `base`."""
 
     def __init__(
         self,
         shard: ShardSamples,
         rules: Rules,
-        reconstruction: NDArray[Any],
+        base: float | None,
         tolerance: float,
         dtype: np.dtype[Any],
     ) -> None:
-        n = len(shard.samples)
         self._shard, self._rules = shard, rules
-        self._flat = shard.samples.reshape(n, -1)
-        self._verbatim = (
-            None if shard.verbatim is None else shard.verbatim.reshape(n, -1).view(np.uint8)
-        )
-        constant = reconstruction.shape == (1, 1)
-        self._reconstruction = reconstruction if constant else reconstruction.reshape(n, -1)
-        self._tolerance, self._dtype = tolerance, dtype
+        self._base, self._tolerance, self._dtype = base, tolerance, dtype
 
     def all(self, steps: tuple[float, ...]) -> Iterator[_Attempt]:
         """What holds at each step, with and without the samples that cost more than themselves."""
         if self._rules.guarantee.kind == "none":
             attempts = iter([self._at(0.0)])
-        elif self._rules.guarantee.kind == "min-psnr" and self._reconstruction.size > 1:
+        elif self._rules.guarantee.kind == "min-psnr" and self._base is None:
             attempts = self._where_needed(steps)
         else:
             attempts = (self._at(step) for step in steps)
@@ -203,32 +196,10 @@ class _Attempts:
                 yield attempt.with_exceptions(expensive)
 
     def _at(self, step: float, rows: NDArray[np.bool_] | None = None) -> _Attempt:
-        chosen: Any = slice(None) if rows is None else rows
-        flat, y = self._flat[chosen], self._reconstruction
-        verbatim = None if self._verbatim is None else self._verbatim[chosen]
-        result = _Attempt(
-            self._shard.samples[chosen],
-            np.empty(flat.shape, self._dtype),
-            np.empty(flat.shape, np.uint8),
-            np.empty(len(flat)),
-            np.empty(len(flat)),
-            np.empty(len(flat)),
-            step,
-        )
-        quantise(
-            y if y.shape == (1, 1) else y[chosen],
-            flat,
-            verbatim,
-            step,
-            self._tolerance,
-            self._rules.max_error,
-            result.residuals,
-            result.patched,
-            result.max_abs_error,
-            result.sum_squared_error,
-            result.worst_sum_squared_error,
-        )
-        return result
+        bounds = Bounds(step, self._tolerance, self._rules.max_error)
+        found = self._shard.quantiser(self._base, bounds, self._dtype, rows)
+        samples = self._shard.samples if rows is None else self._shard.samples[rows]
+        return _Attempt(**vars(found), samples=samples, step=step)
 
     def _where_needed(self, steps: tuple[float, ...]) -> Iterator[_Attempt]:
         """No residuals at all, then residuals for the samples that are too far without them."""
@@ -239,7 +210,7 @@ class _Attempts:
             yield bare.replaced(failing, self._at(step, failing))
 
     def _too_far(self, attempt: _Attempt) -> NDArray[np.bool_]:
-        worst = attempt.worst_sum_squared_error / self._flat.shape[1]
+        worst = attempt.worst_sum_squared_error / math.prod(self._shard.samples.shape[1:])
         too_far: NDArray[np.bool_] = ~(worst <= self._rules.max_squared_error)
         return too_far
 

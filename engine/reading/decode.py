@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,7 +15,6 @@ from engine.errors import InvalidInput
 from engine.limits import DEFAULT_MEMORY_LIMIT
 from engine.reading.selection import select_rows, slice_rows
 from engine.reading.store import Store
-from engine.runtime.codec import batches
 
 
 def decode(
@@ -88,7 +88,10 @@ def _decoded(
     rows: range | NDArray[np.int64],
     progress: Callable[[int, int], None] | None,
 ) -> Iterator[NDArray[Any]]:
-    for start, stop in batches(len(rows), store.block_samples):
-        yield store.read(rows[start:stop])
-        if progress is not None:
-            progress(stop, len(rows))
+    done = 0
+    with contextlib.closing(store.reader.in_blocks(rows)) as blocks:
+        for block in blocks:
+            yield block
+            done += len(block)
+            if progress is not None:
+                progress(done, len(rows))

@@ -2,101 +2,168 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+import collections
+import functools
+from typing import Any, NamedTuple
 
 import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
 
-from cuda_kernels.error_statistics.reference import finish
 from engine.errors import GuaranteeViolated
-from engine.runtime.codec import Codec
+from engine.reading.chunk_cache import ChunkCache
+from engine.reading.latents import check_latents
+from engine.reading.pieces import Piece, cut, packed, shares
+from engine.reading.workers import ALONE, Alone
+from engine.runtime.buffered_decoder import BufferedDecoder
+from engine.runtime.codec import Codec, batches
+from engine.runtime.finishing import Finisher
 from engine.runtime.residuals import restore
 from engine.store.contents import StoreContents
 from engine.store.ledger import Mode
 from engine.store.plan import LATENTS, PATCHED, PATCHES, QUANTISED, RESIDUALS, VERBATIM
 
+_CHUNKS_A_THREAD = 16  # that make up for waking it
+_SAMPLES_A_THREAD = 64
+_RESIDUALS = {Mode.RESIDUALS: RESIDUALS, Mode.QUANTISED: QUANTISED}
+_SAMPLES = "samples"  # beside the names of arrays: chunks that were decoded whole
 
-@dataclass(frozen=True)
-class _Piece:
-    """Rows of one chunk, and where they go."""
 
-    shard: int
-    chunk: int
-    offsets: NDArray[np.int64]
-    positions: NDArray[np.int64]
+class _Way(NamedTuple):
+    """How the samples of a shard are kept; `base` is that of plainly quantised ones."""
+
+    mode: Mode
+    base: float
+    patched: bool
 
 
 class Reconstruction:
-    """Turns rows of a store into samples; the codec decodes the latents of all rows at once."""
+    """Turns rows of a store into samples; threads may share it."""
 
-    def __init__(self, contents: StoreContents, codec: Codec, step: float) -> None:
-        """Read from `contents` with a codec that is on the device to use."""
-        self._contents, self._codec, self._step = contents, codec, step
+    def __init__(
+        self,
+        contents: StoreContents,
+        codec: Codec,
+        decoder: BufferedDecoder,
+        cache: ChunkCache,
+        workers: Alone,
+    ) -> None:
+        """Read from `contents` through `cache`; `workers` do what can be done at once."""
+        self._contents, self._codec, self._decoder = contents, codec, decoder
+        self._cache, self._workers = cache, workers
+        self._grid = contents.arrays[LATENTS].grid
+        self._finish = Finisher(codec.dtype)
         self._checked = contents.guarantee.kind == "lossless"
+        self._ways: dict[int, _Way] = {}
 
-    def __call__(self, rows: NDArray[np.int64]) -> NDArray[Any]:
-        """Samples `(n, *sample_shape)` of row numbers, each read once a call.
+    def fill(self, rows: range | NDArray[np.int64], samples: NDArray[Any]) -> None:
+        """Write the samples `(n, *sample_shape)` of distinct rows, ordered within each chunk.
 
         Raises:
             CorruptStore: an object is missing or damaged.
             IncompleteStore: a row was never committed.
             GuaranteeViolated: this device decodes a lossless store to something else.
         """
-        samples = np.empty((len(rows), *self._codec.sample_shape), self._codec.dtype)
-        decoded: list[_Piece] = []
-        grid = self._contents.arrays[LATENTS].grid
-        for piece in (_Piece(*found) for found in grid.group_by_chunk(rows)):
-            mode = self._contents.mode(piece.shard)
-            if mode is Mode.VERBATIM:
-                samples[piece.positions] = self._read(VERBATIM, piece)
-            elif mode is Mode.QUANTISED:
-                samples[piece.positions] = self._restored(piece, None)
-            elif self._checked:
-                samples[piece.positions] = self._proved_chunk(piece)
-            else:
-                decoded.append(piece)
-        if decoded:
-            self._decode(decoded, samples)
-        return samples
+        groups: dict[_Way, list[Piece]] = collections.defaultdict(list)
+        for piece in cut(self._grid, rows):
+            groups[self._way(piece.shard)].append(piece)
+        for way, pieces in groups.items():
+            if len(groups) == 1:
+                self._fill(way, pieces, samples)
+                continue
+            moved = packed(pieces)
+            part = np.empty((moved[-1].stop, *samples.shape[1:]), samples.dtype)
+            self._fill(way, moved, part)
+            for piece, there in zip(pieces, moved, strict=True):
+                samples[piece.start : piece.stop] = part[there.start : there.stop]
 
-    def _decode(self, pieces: list[_Piece], samples: NDArray[Any]) -> None:
-        """Decode the latents of all pieces together: the network is quickest that way."""
-        latents = np.concatenate([self._read(LATENTS, piece) for piece in pieces])
-        reconstruction = self._codec.reconstruct(latents, self._step)
-        start = 0
-        for piece in pieces:
-            stop = start + len(piece.positions)
-            samples[piece.positions] = self._restored(piece, reconstruction[start:stop])
-            start = stop
-
-    def _restored(self, piece: _Piece, reconstruction: NDArray[Any] | None) -> NDArray[Any]:
-        """The reader's formula; without a reconstruction residuals are those of a constant."""
-        n, dtype = len(piece.positions), self._codec.dtype
-        if reconstruction is not None and not self._contents.has(RESIDUALS, piece.shard):
-            flat = finish(reconstruction.reshape(n, -1), dtype)
+    def one(self, row: int) -> NDArray[Any]:
+        """The sample `(*sample_shape)` of one row; see `fill`."""
+        shard, chunk, offset = self._grid.locate(row)
+        way, pieces = self._way(shard), [Piece(shard, chunk, slice(offset, offset + 1), 0, 1)]
+        samples = np.empty((1, *self._codec.sample_shape), self._codec.dtype)
+        if way.mode is Mode.LATENTS and not (way.patched or self._checked):
+            latents = self._chunk(LATENTS, pieces[0])[pieces[0].offsets]
+            check_latents(latents, pieces, self._contents.objects)
+            self._finish(self._decoder(latents), samples.reshape(1, -1))
         else:
-            record = self._contents.record(piece.shard)
-            name = QUANTISED if reconstruction is None else RESIDUALS
-            residuals = np.ascontiguousarray(self._read(name, piece).reshape(n, -1))
-            constant = np.full((1, 1), record["base"])
-            y = constant if reconstruction is None else reconstruction.reshape(n, -1)
-            flat = restore(y, residuals, np.full(n, record["residual_step"]), dtype)
-        samples = flat.reshape(n, *self._codec.sample_shape)
-        if self._contents.has(PATCHED, piece.shard):
-            mask = self._read(PATCHED, piece).astype(np.bool_)
-            samples[mask] = self._read(PATCHES, piece)[mask]
-        return samples
+            self._fill(way, pieces, samples)
+        sample: NDArray[Any] = samples[0]
+        return sample
 
-    def _proved_chunk(self, piece: _Piece) -> NDArray[Any]:
-        """Rows of a lossless chunk, decoded whole so that its checksum can be compared."""
-        grid = self._contents.arrays[LATENTS].grid
-        held = grid.shard_size(piece.shard) - piece.chunk * grid.chunk_samples
-        whole = np.arange(min(held, grid.chunk_samples))
-        everything = _Piece(piece.shard, piece.chunk, whole, whole)
-        latents = self._read(LATENTS, everything)
-        chunk = self._restored(everything, self._codec.reconstruct(latents, self._step))
+    def _way(self, shard: int) -> _Way:
+        way = self._ways.get(shard)
+        if way is None:
+            record = self._contents.record(shard)
+            patched = self._contents.has(PATCHED, shard)
+            way = _Way(self._contents.mode(shard), float(record["base"]), patched)
+            self._ways[shard] = way
+        return way
+
+    def _fill(self, way: _Way, pieces: list[Piece], samples: NDArray[Any]) -> None:
+        """Write samples that are all kept the same way."""
+        if way.mode is Mode.VERBATIM:
+            self._gather(VERBATIM, pieces, self._workers, samples)
+        elif way.mode.needs_network and self._checked:
+            prove = functools.partial(self._prove, way, samples)
+            self._workers.each(prove, shares(pieces, self._workers.count))
+        else:
+            self._restore(way, pieces, self._workers, samples)
+
+    def _restore(
+        self, way: _Way, pieces: list[Piece], workers: Alone, samples: NDArray[Any]
+    ) -> None:
+        """Apply the reader's formula: batch by batch, the network is quickest that way."""
+        count, name = len(samples), _RESIDUALS.get(way.mode)
+        flat = samples.reshape(count, -1)
+        latents = None
+        if way.mode.needs_network:
+            latents = self._gather(LATENTS, pieces, workers)
+            check_latents(latents, pieces, self._contents.objects)
+        residuals = None if name is None else self._gather(name, pieces, workers).reshape(count, -1)
+        steps = None if name is None else self._residual_steps(pieces)
+
+        def restore_batch(batch: tuple[int, int]) -> None:
+            rows = slice(*batch)
+            y = np.full((1, 1), way.base) if latents is None else self._decoder(latents[rows])
+            if residuals is None or steps is None:
+                self._finish(y, flat[rows])
+            else:
+                flat[rows] = restore(y, residuals[rows], steps[rows], flat.dtype)
+
+        share = max(_SAMPLES_A_THREAD, -(-count // workers.count))
+        size = min(share, self._decoder.batch_samples)
+        workers.each(restore_batch, list(batches(count, size)))
+        if way.patched:
+            workers.each(functools.partial(self._patch, samples), shares(pieces, workers.count))
+
+    def _residual_steps(self, pieces: list[Piece]) -> NDArray[np.float64]:
+        """What one unit of the residuals `(n,)` of each row stands for."""
+        steps = [self._contents.record(piece.shard)["residual_step"] for piece in pieces]
+        return np.repeat(steps, [piece.stop - piece.start for piece in pieces])
+
+    def _patch(self, samples: NDArray[Any], pieces: list[Piece]) -> None:
+        """Put the elements in place that no formula holds."""
+        for piece in pieces:
+            mask = self._chunk(PATCHED, piece)[piece.offsets].astype(np.bool_)
+            patches = self._chunk(PATCHES, piece)[piece.offsets]
+            samples[piece.start : piece.stop][mask] = patches[mask]
+
+    def _prove(self, way: _Way, samples: NDArray[Any], pieces: list[Piece]) -> None:
+        """Samples of lossless chunks, decoded whole so that their checksums can be compared."""
+        for piece in pieces:
+            chunk = self._cache.get(
+                (_SAMPLES, piece.shard, piece.chunk),
+                functools.partial(self._proved_chunk, way, piece),
+            )
+            samples[piece.start : piece.stop] = chunk[piece.offsets]
+
+    def _proved_chunk(self, way: _Way, piece: Piece) -> NDArray[Any]:
+        held = self._grid.shard_size(piece.shard) - piece.chunk * self._grid.chunk_samples
+        count = min(held, self._grid.chunk_samples)
+        chunk = np.empty((count, *self._codec.sample_shape), self._codec.dtype)
+        whole = Piece(piece.shard, piece.chunk, slice(count), 0, count)
+        self._restore(way, [whole], ALONE, chunk)
         recorded = self._contents.record(piece.shard)["samples_crc32c"][piece.chunk]
         if google_crc32c.value(chunk.tobytes()) != recorded:
             raise GuaranteeViolated(
@@ -104,7 +171,28 @@ class Reconstruction:
                 f"{self._codec.device} to other samples than were written; read it with another "
                 f"device (--device cpu), or on a machine like the one that wrote it"
             )
-        return chunk[piece.offsets]
+        return chunk
 
-    def _read(self, name: str, piece: _Piece) -> NDArray[Any]:
-        return self._contents.read_rows(name, piece.shard, piece.chunk, piece.offsets)
+    def _gather(
+        self,
+        name: str,
+        pieces: list[Piece],
+        workers: Alone,
+        values: NDArray[Any] | None = None,
+    ) -> NDArray[Any]:
+        """Rows `(n, ...)` of an array, each chunk read once; `values`, if given, are filled."""
+        array = self._contents.arrays[name]
+        if values is None:
+            values = np.empty((pieces[-1].stop, *array.item_shape), array.dtype)
+
+        def read(share: list[Piece]) -> None:
+            for piece in share:
+                values[piece.start : piece.stop] = self._chunk(name, piece)[piece.offsets]
+
+        threads = min(workers.count, len(pieces) // _CHUNKS_A_THREAD)
+        workers.each(read, shares(pieces, max(1, threads)))
+        return values
+
+    def _chunk(self, name: str, piece: Piece) -> NDArray[Any]:
+        where = (name, piece.shard, piece.chunk)
+        return self._cache.get(where, functools.partial(self._contents.read_chunk, *where))

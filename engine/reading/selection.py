@@ -24,7 +24,7 @@ def select_rows(key: Any, length: int) -> NDArray[np.int64]:
         found = slice_rows(key, length)
         return np.arange(found.start, found.stop, found.step, dtype=np.int64)
     if is_integer(key):
-        return _in_range(np.array([operator.index(key)]), length)
+        return np.array([select_row(key, length)], np.int64)
     rows = _as_array(key)
     if rows.dtype == bool and rows.shape == (length,):
         return np.flatnonzero(rows).astype(np.int64)
@@ -36,6 +36,18 @@ def select_rows(key: Any, length: int) -> NDArray[np.int64]:
             f"{length} booleans, got {rows.dtype} of shape {rows.shape}"
         )
     return _in_range(rows, length)
+
+
+def select_row(key: Any, length: int) -> int:
+    """The row that an integer asks for among `length`.
+
+    Raises:
+        IndexError: it is out of range.
+    """
+    row = operator.index(key)
+    if not -length <= row < length:
+        raise IndexError(f"sample {row} is out of range for {length} samples")
+    return row % length
 
 
 def is_integer(key: Any) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -16,21 +17,22 @@ from engine.errors import CorruptStore, InvalidInput
 from engine.guarantee import Guarantee
 from engine.limits import DEFAULT_MEMORY_LIMIT
 from engine.quality import decode_errors
-from engine.reading.certification import certify_store
-from engine.reading.reconstruction import Reconstruction
-from engine.reading.selection import is_integer, select_rows, slice_rows
-from engine.runtime.codec import Codec, batch_samples, batches
+from engine.reading.chunk_cache import DEFAULT_CACHE_BYTES
+from engine.reading.latents import read_integer_latents
+from engine.reading.reader import Reader
+from engine.reading.selection import is_integer, select_row, select_rows, slice_rows
+from engine.reading.sidecars import read_sidecars, sidecar_names
+from engine.runtime.codec import Codec
+from engine.runtime.device import available_cores
+from engine.runtime.forks import no_fork, survive_forks
 from engine.store.contents import StoreContents
-from engine.store.plan import LATENTS, QUALITY, QUALITY_COLUMNS, SIDECARS
+from engine.store.plan import LATENTS, QUALITY, QUALITY_COLUMNS
 from engine.store.summary import StoreSummary, summarise
 
 if TYPE_CHECKING:
     import zarr
 
-_DECODE_BLOCK_BYTES = 2 * 1024 * 1024
-_DECODE_BLOCK_SAMPLES = 65536
 _QUALITY_BYTES = 4  # of one value as float32
-_TEXT_EXPANSION = 4  # from UTF-8 to NumPy's text
 
 
 class Store:
@@ -39,7 +41,7 @@ class Store:
     `store[key]` returns samples in their own dtype. The first index selects samples: an integer,
     a slice, a list of integers in any order and with repeats, or a boolean mask; further indices
     go to the decoded samples. Only chunks that hold asked-for samples are read, and only these
-    samples are decoded.
+    samples are decoded. Threads may share a store, and processes that are forked may go on with it.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Store:
         *,
         incomplete: bool = False,
         max_memory_bytes: int = DEFAULT_MEMORY_LIMIT,
+        cache_bytes: int = DEFAULT_CACHE_BYTES,
         certify: bool = True,
     ) -> None:
         """Open a store.
@@ -59,6 +62,7 @@ class Store:
             incomplete: also open a store that is still being written; reading a sample that isn't
                 committed is an error, see `committed`.
             max_memory_bytes: largest allocation that what lies in the store may ask for.
+            cache_bytes: how much to keep of what random reads decompress, 0 for nothing.
             certify: check at once that this device decodes as the store's guarantee needs it;
                 without, it is checked when the first sample is decoded.
 
@@ -76,16 +80,20 @@ class Store:
             device,
             incomplete=incomplete,
             max_memory_bytes=max_memory_bytes,
+            cache_bytes=cache_bytes,
             certify=False,
         )
         self.contents = StoreContents(
             Path(path).absolute(), incomplete=incomplete, max_memory_bytes=max_memory_bytes
         )
-        self._device = device
+        self._device, self._cache_bytes = device, cache_bytes
+        self._reader: Reader | None = None
+        self._callers = _callers()
+        survive_forks(self)
         if certify and self.contents.guarantee.needs_certificate:
-            self._reconstruction  # noqa: B018
+            self.reader  # noqa: B018
 
-    @property
+    @functools.cached_property
     def shape(self) -> tuple[int, ...]:
         """`(samples, *sample_shape)`."""
         return tuple(self.contents.attributes["array_shape"])
@@ -132,11 +140,17 @@ class Store:
         shard_samples = min(self.contents.part.shard_samples, len(self))
         return np.repeat(self.contents.committed, shard_samples)[: len(self)]
 
-    @functools.cached_property
-    def _reconstruction(self) -> Reconstruction:
+    @property
+    def reader(self) -> Reader:
         """Decodes rows, once it is sure that this device may."""
-        certify_store(self.contents, self.codec)
-        return Reconstruction(self.contents, self.codec, self.step)
+        reader = self._reader
+        if reader is None:
+            with no_fork:
+                reader = self._reader = self._reader or self._new_reader()
+        return reader
+
+    def _new_reader(self) -> Reader:
+        return Reader(self.contents, self.codec, self._cache_bytes)
 
     @property
     def latents(self) -> zarr.Array[Any]:
@@ -151,7 +165,13 @@ class Store:
 
     @functools.cached_property
     def quality(self) -> Mapping[str, NDArray[np.float32]]:
-        """`max_abs_error` and `mse` of every sample, float32 `(samples,)`, rounded up."""
+        """`max_abs_error` and `mse` of every sample, float32 `(samples,)`, rounded up.
+
+        Raises:
+            InvalidInput: the store was written without.
+        """
+        if QUALITY not in self.contents.arrays:
+            raise InvalidInput(f"{self.contents.objects}: was written without the quality")
         self.contents.trusted.check_size(len(self) * _QUALITY_BYTES, "the quality of all samples")
         codes, levels = self.contents.read_array(QUALITY), self.contents.error_levels
         with np.errstate(over="ignore"):
@@ -164,16 +184,12 @@ class Store:
     @functools.cached_property
     def sidecars(self) -> Mapping[str, NDArray[Any]]:
         """The arrays carried along, by name, one item a sample."""
-        arrays = [self.contents.arrays[f"{SIDECARS}/{name}"] for name in self.sidecar_names]
-        item_bytes = sum(array.item_bytes * _TEXT_EXPANSION for array in arrays)
-        self.contents.trusted.check_size(len(self) * item_bytes, "all sidecars")
-        return {name: self._sidecar(f"{SIDECARS}/{name}") for name in self.sidecar_names}
+        return read_sidecars(self.contents)
 
     @property
     def sidecar_names(self) -> list[str]:
         """Names of the arrays carried along."""
-        found = [name.partition(f"{SIDECARS}/") for name in self.contents.part.arrays]
-        return [name for before, separator, name in found if separator and not before]
+        return sidecar_names(self.contents)
 
     @property
     def summary(self) -> StoreSummary:
@@ -188,18 +204,20 @@ class Store:
         if not index or index[0] is Ellipsis:
             return self[:][index]
         first, *rest = index
+        if is_integer(first):
+            sample = self.reader.one(select_row(first, len(self)))
+            # With the row in front: NumPy pairs it with further lists.
+            return sample[np.newaxis][(0, *rest)] if rest else sample
         samples = self.read(first)
         kept: Any = slice(None)
-        if is_integer(first):
-            kept = 0
-        elif rest and not isinstance(first, slice):
+        if rest and not isinstance(first, slice):
             kept = np.arange(len(samples))  # NumPy pairs a list or mask with further lists
         result: NDArray[Any] = samples[(kept, *rest)]
         return result
 
     def __iter__(self) -> Iterator[NDArray[Any]]:
-        for start, stop in batches(len(self), self.block_samples):
-            yield from self[start:stop]
+        for block in self.reader.in_blocks(range(len(self))):
+            yield from block.copy()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         if copy is False:
@@ -209,15 +227,16 @@ class Store:
 
     def read(self, indices: ArrayLike | slice) -> NDArray[Any]:
         """Samples `(n, *sample_shape)` of a list of rows, a mask or a slice, in that order."""
-        if not isinstance(indices, slice):
-            return self._decode(select_rows(indices, len(self)))
-        rows = slice_rows(indices, len(self))  # their numbers may take more than there is
-        samples = self._unfilled(len(rows))
-        for start, stop in batches(len(rows), self.block_samples):
-            block = rows[start:stop]
-            numbers = np.arange(block.start, block.stop, block.step, dtype=np.int64)
-            samples[start:stop] = self._decode(numbers)
-        return samples
+        if isinstance(indices, slice):
+            return self.reader.run(slice_rows(indices, len(self)))
+        return self.reader.some(select_rows(indices, len(self)))
+
+    async def read_async(self, indices: ArrayLike | slice) -> NDArray[Any]:
+        """`read`, while the event loop goes on; as many at once as there are cores."""
+        import asyncio  # takes longer than opening a store
+
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._callers, self.read, indices)
 
     def read_latents(self, indices: ArrayLike | slice = slice(None)) -> NDArray[np.float32]:
         """Float32 latents `(n, *latent_shape)`, dequantised: the features of the samples."""
@@ -226,26 +245,18 @@ class Store:
 
     def read_integer_latents(self, rows: NDArray[np.int64]) -> NDArray[Any]:
         """Latents `(n, *latent_shape)` of row numbers, as they are stored; one read a chunk."""
-        array = self.contents.arrays[LATENTS]
-        latents = np.empty((len(rows), *array.item_shape), array.dtype)
-        for shard, chunk, offsets, positions in array.grid.group_by_chunk(rows):
-            latents[positions] = self.contents.read_rows(LATENTS, shard, chunk, offsets)
-        return latents
-
-    @property
-    def block_samples(self) -> int:
-        """Samples to decode at once: little to hold in memory, and whole chunks if they fit."""
-        fitting = _DECODE_BLOCK_BYTES // self.codec.manifest.sample.size_bytes
-        fitting = max(
-            batch_samples(self.shape[1:], self.codec.device), min(fitting, _DECODE_BLOCK_SAMPLES)
-        )
-        chunk = self.contents.part.chunk_samples
-        return fitting // chunk * chunk or fitting
+        return read_integer_latents(self.contents, rows)
 
     def close(self) -> None:
-        """Let go of the codec; reading again would open it anew."""
-        for name in ("codec", "_reconstruction"):
-            self.__dict__.pop(name, None)
+        """Let go of files and networks; reading again would open them anew."""
+        self.begin_anew()
+        self.contents.objects.close()
+
+    def begin_anew(self) -> object:
+        """Forget networks, threads and what is cached, as the child of a fork must; return them."""
+        former = self.__dict__.pop("codec", None), self._reader, self._callers
+        self._reader, self._callers = None, _callers()
+        return former
 
     def __enter__(self) -> Store:
         return self
@@ -264,37 +275,6 @@ class Store:
     def __repr__(self) -> str:
         return f"<engine.Store {self.contents.objects} shape={self.shape} dtype={self.dtype}>"
 
-    def _unfilled(self, count: int) -> NDArray[Any]:
-        """Memory for so many samples."""
-        try:
-            return np.empty((count, *self.codec.sample_shape), self.codec.dtype)
-        except (MemoryError, ValueError):
-            raise InvalidInput(
-                f"{self.contents.objects}: {count} samples of {self.codec.sample_shape} "
-                f"{self.codec.dtype} don't fit into memory; read fewer at a time"
-            ) from None
 
-    def _decode(self, rows: NDArray[np.int64]) -> NDArray[Any]:
-        """Decode each row once, in the order of the store, and put it wherever it was asked for."""
-        samples = self._unfilled(len(rows))
-        order = np.argsort(rows, kind="stable")
-        unique, firsts = np.unique(rows[order], return_index=True)
-        bounds = np.append(firsts, len(rows))
-        for start, stop in batches(len(unique), self.block_samples):
-            block, positions = unique[start:stop], order[bounds[start] : bounds[stop]]
-            decoded = self._reconstruction(block)
-            samples[positions] = decoded[np.searchsorted(block, rows[positions])]
-        return samples
-
-    def _sidecar(self, name: str) -> NDArray[Any]:
-        values = self.contents.read_array(name)
-        encoding = self.contents.arrays[name].attributes.get("encoding")
-        if encoding is None:
-            return values
-        if encoding not in ("utf-8", "bytes") or values.dtype != np.uint8 or values.ndim < 2:
-            raise CorruptStore(f"{self.contents.objects}: {name} is no text")
-        try:
-            text = values.view(f"S{values.shape[-1]}")[..., 0]
-            return np.char.decode(text, "utf-8") if encoding == "utf-8" else text
-        except ValueError as error:
-            raise CorruptStore(f"{self.contents.objects}: {name} is no text ({error})") from None
+def _callers() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(available_cores(), thread_name_prefix="engine-async")

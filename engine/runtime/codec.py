@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -44,6 +45,7 @@ class Codec:
         self.files = files
         self.device: Device = resolve_device(device)
         self._threads = threads
+        self._variant: bytes | None = None
         self._networks: dict[str, Network] = {}
         self._lock = threading.Lock()
 
@@ -75,7 +77,19 @@ class Codec:
 
     def on(self, device: str, threads: int = 0) -> Codec:
         """The same codec on another device, or with another number of threads per batch."""
-        return Codec(self.files, device, threads)
+        codec = Codec(self.files, device, threads)
+        codec._variant = self._variant
+        return codec
+
+    def with_encoder(self, content: bytes) -> Codec:
+        """The same codec, which encodes with a cheaper graph than the one in its files.
+
+        `content` comes from `make_variant`: it isn't checked as files are. Files, manifest and
+        digest stay: what decodes, and what a store keeps, is the same.
+        """
+        codec = self.on(self.device, self._threads)
+        codec._variant = content
+        return codec
 
     @property
     def manifest(self) -> Manifest:
@@ -102,12 +116,26 @@ class Codec:
         """Shape of one sample's latents."""
         return self.manifest.latent.shape
 
+    @property
+    def encoder_variant(self) -> bytes | None:
+        """The graph that encodes instead of the one in the files, if there is one."""
+        return self._variant
+
+    @functools.cached_property
+    def roles(self) -> tuple[str, ...]:
+        """The networks that this copy of the codec has: `encoder`, `decoder`, both or none."""
+        roles = {entry.role for entry in self.manifest.files if entry.name in self.files.contents}
+        return tuple(role for role in (ENCODER, DECODER) if role in roles)
+
     @functools.cached_property
     def batch_samples(self) -> int:
         """Samples per run of a network: what suits the device, within the limit on memory."""
-        roles = [entry.role for entry in self.manifest.files if entry.name in self.files.contents]
-        fitting = [self._fitting(role) for role in (ENCODER, DECODER) if role in roles]
-        return min([batch_samples(self.sample_shape, self.device), *fitting])
+        return min(batch_samples(self.sample_shape, self.device), self.largest_batch)
+
+    @functools.cached_property
+    def largest_batch(self) -> int:
+        """Samples per run of any of its networks that the limit on memory allows."""
+        return min(map(self._fitting, self.roles), default=sys.maxsize)
 
     def _fitting(self, role: str) -> int:
         """Samples per run of one network that the limit on memory allows."""
@@ -165,7 +193,8 @@ class Codec:
     def _network(self, role: str) -> Network:
         with self._lock:
             if role not in self._networks:
-                content = self.files.role(role)
+                variant = self._variant if role == ENCODER else None
+                content = self.files.role(role) if variant is None else variant
                 self._networks[role] = Network(content, self.device, self._threads)
             return self._networks[role]
 

@@ -12,6 +12,7 @@ from engine.errors import DeviceUnavailable, InvalidInput
 
 Device = Literal["cpu", "cuda"]
 DeviceChoice = Literal["auto", "cpu", "cuda"]
+_NAME_BYTES = 256
 
 
 def resolve_device(choice: str) -> Device:
@@ -56,13 +57,26 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
+def gpu_name() -> str:
+    """What the driver calls the first GPU, or nothing where it can't be asked."""
+    name = ctypes.create_string_buffer(_NAME_BYTES)
+    driver = _driver()
+    if driver is not None:
+        driver.cuDeviceGetName(name, _NAME_BYTES, 0)
+    return name.value.decode(errors="replace")
+
+
 def _gpu_count() -> int:
-    library = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
-    try:
-        driver = ctypes.CDLL(library)
-    except OSError:
-        return 0
-    count = ctypes.c_int(0)
-    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
+    count, driver = ctypes.c_int(0), _driver()
+    if driver is None or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
         return 0
     return count.value
+
+
+def _driver() -> ctypes.CDLL | None:
+    """CUDA's driver, if there is one that starts."""
+    try:
+        driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return None
+    return driver if driver.cuInit(0) == 0 else None

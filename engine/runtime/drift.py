@@ -4,18 +4,35 @@ from __future__ import annotations
 
 import hashlib
 import os
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.codec.certificate import Certificate
 from engine.errors import GuaranteeViolated
-from engine.runtime.codec import Codec, batches
+from engine.runtime.codec import batches
 
 _BATCHES = (1, 5)
 _passed: set[tuple[int, str, str, bytes]] = set()
 
 
-def certify(codec: Codec, certificate: Certificate, where: str) -> float:
+class Decoder(Protocol):
+    """Decodes as a codec does, in sessions of its own."""
+
+    @property
+    def device(self) -> str:
+        """Where it decodes."""
+
+    @property
+    def digest(self) -> str:
+        """Names the codec."""
+
+    def reconstruct(self, latents: NDArray[Any], step: float) -> NDArray[Any]:
+        """What the network returns for latents `(n, *latent_shape)`."""
+
+
+def certify(codec: Decoder, certificate: Certificate, where: str) -> float:
     """Decode the probes on the codec's device, at several batch sizes, and compare.
 
     Returns the largest deviation from the reference, in physical units. A codec that passed on the
@@ -39,7 +56,7 @@ def certify(codec: Codec, certificate: Certificate, where: str) -> float:
     return deviation
 
 
-def _measured(codec: Codec, certificate: Certificate, sizes: tuple[int, ...]) -> float:
+def _measured(codec: Decoder, certificate: Certificate, sizes: tuple[int, ...]) -> float:
     """Largest deviation from the reference in batches of these sizes and of all, NaN if one is."""
     latents = certificate.latents
     positions = certificate.positions.astype(np.intp)

@@ -8,8 +8,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.runtime.bound_encoding import BoundEncoder
 from engine.runtime.codec import Codec
+from engine.runtime.device_encoding import DeviceEncoder
+from engine.runtime.device_kernels import HINT, lacks_kernels
 from engine.runtime.error_statistics import error_statistics
 from engine.runtime.measured_batch import MeasuredBatch
 
@@ -26,27 +27,37 @@ class MeasuredEncoder(Protocol):
         """Encode samples `(n, *sample_shape)`, and measure them where `out` has room for that."""
 
 
-def open_measured_encoder(codec: Codec, step: float, *, measured: bool) -> MeasuredEncoder:
+def open_measured_encoder(
+    codec: Codec, step: float, *, measured: bool, batch_samples: int | None = None
+) -> MeasuredEncoder:
     """The encoder for the device that `codec` is on, ready to run at full speed.
 
-    `measured` says whether batches will have room for errors.
+    `measured` says whether batches will have room for errors, `batch_samples` how many samples most
+    of them will have; by default as many as suit the codec.
     """
-    encoder = (BoundEncoder if codec.device == "cuda" else HostEncoder)(codec, step)
+    encoder: MeasuredEncoder
+    if codec.device == "cpu" or lacks_kernels(codec.device):
+        encoder = HostEncoder(codec, step)
+    else:
+        encoder = DeviceEncoder(codec, step, batch_samples, measured=measured)
     one = np.zeros((1, *codec.sample_shape), codec.dtype)  # compiles and loads what it needs
     encoder(one, MeasuredBatch.empty(1, codec.manifest.latent, measured=measured))
     return encoder
 
 
 class HostEncoder:
-    """The calling thread runs both networks and the comparison, so callers add up to the cores."""
+    """The calling thread runs both networks and the comparison, so callers add up to the cores.
 
-    description = "cpu"
+    The networks may be on a GPU: then what they take and return is copied each time.
+    """
 
     def __init__(self, codec: Codec, step: float) -> None:
-        """Run the sessions of `codec`, which are on the CPU."""
+        """Run the sessions of `codec`."""
         self._codec = codec
         self._step = np.array([step], np.float32)
         self._local = threading.local()
+        on_gpu = f"{codec.device}, error statistics on the host ({HINT})"
+        self.description = "cpu" if codec.device == "cpu" else on_gpu
 
     def __call__(self, samples: NDArray[Any], out: MeasuredBatch) -> None:
         """Encode, and where `out` has room for errors decode again and compare."""

@@ -12,13 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import CorruptCodec, DeviceUnavailable, EngineError, InvalidInput, one_line
+from engine.runtime.cuda_options import EXACT, CudaOptions
 from engine.runtime.device import Device
 
 if TYPE_CHECKING:
     import onnxruntime
 
-# Full float32, and one algorithm of convolution: a search for the fastest may end differently.
-_CUDA_OPTIONS = {"use_tf32": 0, "cudnn_conv_algo_search": "DEFAULT"}
 _FATAL_ONLY = 4  # whatever is less than fatal comes as an exception
 
 
@@ -29,18 +28,24 @@ class Network:
     """
 
     def __init__(
-        self, content: bytes, device: Device, threads: int = 0, *, optimised: bool = True
+        self,
+        content: bytes,
+        device: Device,
+        threads: int = 0,
+        *,
+        optimised: bool = True,
+        cuda: CudaOptions = EXACT,
     ) -> None:
         """Load a graph; `threads` is the number that work on one run, 0 for all cores.
 
-        `optimised`: let onnxruntime rewrite the graph.
+        `optimised`: let onnxruntime rewrite the graph. `cuda` matters on that device alone.
 
         Raises:
             CorruptCodec: onnxruntime can't load the graph.
             DeviceUnavailable: the session doesn't run where it was asked to.
         """
         self.device = device
-        self.session = _open_session(content, device, threads, optimised)
+        self.session = _open_session(content, device, threads, optimised, cuda)
         self.input_name = next(i.name for i in self.session.get_inputs() if i.name != "step")
         self.output_name = self.session.get_outputs()[0].name
 
@@ -161,7 +166,11 @@ def _preload_cuda() -> None:
 
 
 def _open_session(
-    content: bytes, device: Device, threads: int, optimised: bool = True
+    content: bytes,
+    device: Device,
+    threads: int,
+    optimised: bool = True,
+    cuda: CudaOptions = EXACT,
 ) -> onnxruntime.InferenceSession:
     import onnxruntime
 
@@ -176,7 +185,7 @@ def _open_session(
     providers: list[Any] = ["CPUExecutionProvider"]
     if device == "cuda":
         _preload_cuda()
-        providers.insert(0, ("CUDAExecutionProvider", _CUDA_OPTIONS))
+        providers.insert(0, ("CUDAExecutionProvider", cuda.provider_options()))
     try:
         session = onnxruntime.InferenceSession(content, options, providers=providers)
     except Exception as error:  # onnxruntime raises pybind types of its own

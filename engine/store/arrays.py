@@ -66,9 +66,7 @@ class ShardedArray:
     def encode_shard(self, rows: NDArray[Any]) -> ShardObject:
         """Encode the rows `(n, *item_shape)` of one shard."""
         grid = self.grid
-        return encode_shard(
-            rows, grid.chunk_samples, grid.chunks_per_shard, self.fill_value, self.coded
-        )
+        return encode_shard(rows, grid.chunk_samples, grid.chunks_per_shard, self.coded)
 
     def decode_chunk(self, content: bytes, where: str) -> NDArray[Any]:
         """Decode one chunk to `chunk_shape`.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from engine.errors import CorruptStore, InvalidInput, one_line
 from engine.store.prediction import NO_PREDICTION, Prediction
+from engine.store.zstd_frame import decompress_frame
 
 ZSTD = "zstd"
 PCODEC = "pcodec"
@@ -27,7 +28,6 @@ _ZARR_PCODEC = "numcodecs.pcodec"
 _CRC32C = {"name": "crc32c"}
 _ZSTD_LEVELS = range(1, 23)
 _PCODEC_LEVELS = range(13)
-_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 
 
 @dataclass(frozen=True)
@@ -129,16 +129,24 @@ class Coding:
         Raises:
             CorruptStore: the bytes are damaged, or hold another number of values.
         """
+        return self.decoder(shape, dtype)(content, where)
+
+    def decoder(
+        self, shape: tuple[int, ...], dtype: np.dtype[Any]
+    ) -> Callable[[bytes, str], NDArray[Any]]:
+        """`decode` for chunks of one `shape`: `(content, where) -> values`."""
         if self.coder == PCODEC:
-            return _decode_pcodec(content, math.prod(shape), dtype, where).reshape(shape)
-        stored_dtype, stored_shape = self.stored_dtype(dtype), self.stored_shape(shape, dtype)
-        raw = _decode_zstd(content, math.prod(shape) * dtype.itemsize, where)
-        order = self._order(len(shape))
-        ordered = np.frombuffer(raw, stored_dtype.newbyteorder("<")).reshape(
-            [stored_shape[axis] for axis in order]
-        )
-        stored = ordered.transpose(np.argsort(order))
-        return _values_of(stored, dtype) if self.planes else stored
+            return lambda content, where: _decode_pcodec(content, shape, dtype, where)
+        stored_dtype = self.stored_dtype(dtype).newbyteorder("<")
+        stored_shape, order = self.stored_shape(shape, dtype), self._order(len(shape))
+        ordered = tuple(stored_shape[axis] for axis in order)
+        back = tuple(order.index(axis) for axis in range(len(order)))
+
+        def decode(content: bytes, where: str) -> NDArray[Any]:
+            stored = decompress_frame(content, ordered, stored_dtype, where).transpose(back)
+            return _values_of(stored, dtype) if self.planes else stored
+
+        return decode
 
     def _order(self, axes: int) -> tuple[int, ...]:
         """The axes of what is stored, in the order in which they are coded."""
@@ -187,7 +195,16 @@ class Coded:
         self, content: bytes, shape: tuple[int, ...], dtype: np.dtype[Any], where: str
     ) -> NDArray[Any]:
         """Decode a chunk of `shape`; see `Coding.decode`."""
-        return self.prediction.from_differences(self.coding.decode(content, shape, dtype, where))
+        return self.decoder(shape, dtype)(content, where)
+
+    def decoder(
+        self, shape: tuple[int, ...], dtype: np.dtype[Any]
+    ) -> Callable[[bytes, str], NDArray[Any]]:
+        """`decode` for chunks of one `shape`: `(content, where) -> values`."""
+        decode = self.coding.decoder(shape, dtype)
+        if not self.prediction:
+            return decode
+        return lambda content, where: self.prediction.from_differences(decode(content, where))
 
     def __str__(self) -> str:
         steps = [str(self.prediction)] if self.prediction else []
@@ -232,50 +249,16 @@ def _pcodec_config(level: int, dtype: np.dtype[Any]) -> Any:
     )
 
 
-def _decode_pcodec(content: bytes, count: int, dtype: np.dtype[Any], where: str) -> NDArray[Any]:
+def _decode_pcodec(
+    content: bytes, shape: tuple[int, ...], dtype: np.dtype[Any], where: str
+) -> NDArray[Any]:
     from pcodec import standalone
 
-    values = np.empty(count, dtype.newbyteorder("="))
+    values = np.empty(math.prod(shape), dtype.newbyteorder("="))
     try:
         progress = standalone.simple_decompress_into(content, values)
     except (RuntimeError, TypeError) as error:
         raise CorruptStore(f"{where} is damaged ({one_line(error)})") from None
-    if progress.n_processed != count or not progress.finished:
-        raise CorruptStore(f"{where} doesn't hold {count} values of {dtype}")
-    return values
-
-
-def _decode_zstd(content: bytes, size_bytes: int, where: str) -> NDArray[np.uint8]:
-    stated, frame_bytes = _zstd_frame(content, where)
-    if stated != size_bytes:
-        raise CorruptStore(f"{where} holds {stated} bytes, expected {size_bytes}")
-    if frame_bytes != len(content):
-        raise CorruptStore(f"{where} is damaged (its zstd frame doesn't end where it does)")
-    raw = np.empty(size_bytes, np.uint8)
-    try:
-        zstd.decompress(content, raw)
-    except (RuntimeError, ValueError) as error:
-        raise CorruptStore(f"{where} is damaged ({one_line(error)})") from None
-    return raw
-
-
-def _zstd_frame(content: bytes, where: str) -> tuple[int, int]:
-    """Content size that a zstd frame states, and the bytes that it takes (RFC 8878, 3.1.1)."""
-    if content[:4] != _ZSTD_MAGIC or len(content) < 6:
-        raise CorruptStore(f"{where} is damaged (no zstd frame)")
-    descriptor = content[4]
-    single_segment, checksum = descriptor >> 5 & 1, descriptor >> 2 & 1
-    size_field = (single_segment, 2, 4, 8)[descriptor >> 6]
-    if size_field == 0:
-        raise CorruptStore(f"{where} is damaged (its zstd frame doesn't state its size)")
-    position = 5 + (1 - single_segment) + (0, 1, 2, 4)[descriptor & 3]
-    stated = int.from_bytes(content[position : position + size_field], "little")
-    position += size_field
-    last = 0
-    while not last:
-        header = int.from_bytes(content[position : position + 3], "little")
-        last, kind, block_bytes = header & 1, header >> 1 & 3, header >> 3
-        position += 3 + (1 if kind == 1 else block_bytes)
-        if position > len(content):
-            raise CorruptStore(f"{where} is damaged (its zstd frame is cut off)")
-    return stated + 256 * (size_field == 2), position + 4 * checksum
+    if progress.n_processed != values.size or not progress.finished:
+        raise CorruptStore(f"{where} doesn't hold {values.size} values of {dtype}")
+    return values.reshape(shape)

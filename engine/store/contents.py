@@ -23,7 +23,8 @@ from engine.store.ledger import Mode, record_dtype
 from engine.store.objects import LocalObjects
 from engine.store.plan import CERTIFICATE, LATENTS, LEDGER, QUALITY
 from engine.store.root import read_head
-from engine.store.shard import closing_crc32c, decode_index, index_size_bytes
+from engine.store.shard import index_size_bytes
+from engine.store.shard_reader import ShardReader
 from engine.store.stored_codec import read_codec
 from engine.store.stored_ledger import naming, read_committed, read_sealed
 from engine.store.trusted import TrustedObjects
@@ -70,7 +71,7 @@ class StoreContents:
             )
         if not (self.is_sealed or self.head.objects):
             raise IncompleteStore(f"{path}: nothing was committed yet")
-        self.index = functools.lru_cache(_CACHED_INDEXES)(self._read_index)
+        self._shard_readers: dict[tuple[str, int], ShardReader] = {}
 
     @property
     def part(self) -> Part:
@@ -111,8 +112,8 @@ class StoreContents:
     @functools.cached_property
     def arrays(self) -> dict[str, ShardedArray]:
         """The arrays with objects in the shards, by name, in the ledger's order."""
-        if self.part.arrays[:2] != (LATENTS, QUALITY):
-            raise CorruptStore(f"{self.objects}: the head lists no {LATENTS} or no {QUALITY}")
+        if self.part.arrays[:1] != (LATENTS,):
+            raise CorruptStore(f"{self.objects}: the head lists no {LATENTS}")
         return {name: self._sharded_array(name) for name in self.part.arrays}
 
     @functools.cached_property
@@ -227,32 +228,23 @@ class StoreContents:
             IncompleteStore: the shard was not committed.
             InvalidInput: the array has no object in this shard.
         """
-        array = self.arrays[name]
-        key = f"{self.part.path}/{array.key(shard)}"
-        self._check_stored_in(name, shard)
-        where = f"{self.objects}: chunk {chunk} of {key}"
-        offset, length = (int(value) for value in self.index(name, shard)[chunk])
-        if length > int(self._recorded("size_bytes", name, shard)):
-            raise CorruptStore(f"{where} is missing")
-        content = self.objects.get_range(key, offset, length)
-        if closing_crc32c(content) != self._recorded("chunk_crc32c", name, shard)[chunk]:
-            raise CorruptStore(f"{where} is not the one that the ledger recorded")
-        return array.decode_chunk(content, where)
+        return self.shard_reader(name, shard).read(chunk)
 
-    def read_rows(
-        self, name: str, shard: int, chunk: int, offsets: NDArray[np.int64]
-    ) -> NDArray[Any]:
-        """Some rows `(n, ...)` of a chunk; see `read_chunk`.
+    def index(self, name: str, shard: int) -> NDArray[np.uint64]:
+        """Offsets and lengths `(chunks_per_shard, 2)` in the object of a shard; see `read_chunk`.
 
-        Raises:
-            CorruptStore: also for latents that no encoder writes.
+        Chunks after the last row have the largest uint64 for both.
         """
-        rows: NDArray[Any] = self.read_chunk(name, shard, chunk)[offsets]
-        if name == LATENTS and rows.size and rows.min() == np.iinfo(rows.dtype).min:
-            raise CorruptStore(
-                f"{self.objects}: chunk {chunk} of shard {shard} holds latents out of range"
-            )
-        return rows
+        return self.shard_reader(name, shard).index
+
+    def shard_reader(self, name: str, shard: int) -> ShardReader:
+        """What reads the chunks of an array in one shard; see `read_chunk`."""
+        reader = self._shard_readers.get((name, shard))
+        if reader is None:
+            if len(self._shard_readers) >= _CACHED_INDEXES:
+                self._shard_readers.clear()
+            reader = self._shard_readers[name, shard] = self._open_shard(name, shard)
+        return reader
 
     def expected_shard_objects(self) -> dict[str, tuple[int, str]]:
         """Size in bytes and sha256, as the ledger has them, of every shard object."""
@@ -266,14 +258,17 @@ class StoreContents:
             if record[f"size_bytes_{position}"]
         }
 
-    def _read_index(self, name: str, shard: int) -> NDArray[np.uint64]:
+    def _open_shard(self, name: str, shard: int) -> ShardReader:
+        self._check_stored_in(name, shard)
         array = self.arrays[name]
-        key = f"{self.part.path}/{array.key(shard)}"
-        size = index_size_bytes(array.grid.chunks_per_shard)
-        content = self.objects.get_range(key, -size, size)
-        if closing_crc32c(content) != self._recorded("index_crc32c", name, shard):
-            raise CorruptStore(f"{self.objects}: {key} is not the one that the ledger recorded")
-        return decode_index(content, f"{self.objects}: {key}")
+        return ShardReader(
+            self.objects,
+            f"{self.part.path}/{array.key(shard)}",
+            array,
+            int(self._recorded("size_bytes", name, shard)),
+            int(self._recorded("index_crc32c", name, shard)),
+            self._recorded("chunk_crc32c", name, shard),
+        )
 
     def _check_stored_in(self, name: str, shard: int) -> None:
         if not self._recorded("size_bytes", name, shard):

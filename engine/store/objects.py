@@ -7,16 +7,16 @@ import errno
 import os
 import re
 import shutil
-import stat
 import sys
 import uuid
 from collections.abc import Container, Iterator
-from io import FileIO
 from pathlib import Path
 
-from engine.errors import CorruptStore, InvalidInput, StorageError
+from engine.errors import CorruptStore, EngineError, InvalidInput, StorageError
+from engine.store.object_file import ObjectFile
 
 _PARTIAL = ".partial"
+_OPEN_FILES = 64
 _NAME = re.compile(r"[\w.-]{1,200}(/[\w.-]{1,200}){0,15}")
 _NO_SUCH_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO)
 
@@ -28,6 +28,7 @@ class LocalObjects:
         """Name a folder; nothing is read or made yet."""
         self.folder = Path(folder)
         self._no_links: set[Path] = set()
+        self._opened: dict[str, ObjectFile] = {}
         self._durable: set[Path] = set()
 
     def __str__(self) -> str:
@@ -39,27 +40,40 @@ class LocalObjects:
         Raises:
             CorruptStore: it isn't there, or isn't a file within the folder.
         """
-        with self._opened(key) as file:
-            size = os.fstat(file.fileno()).st_size
-            return file.readall() if size <= limit_bytes else file.read(limit_bytes + 1)
+        try:
+            return self._open(key).read_first(limit_bytes + 1)
+        except OSError as error:
+            raise self._failure(key, error) from None
 
     def get_range(self, key: str, start: int, length: int) -> bytes:
         """`length` bytes from `start`; a negative `start` counts from the end.
 
+        The file stays open, while not too many others are read after it; see `forget`.
+
         Raises:
             CorruptStore: the object isn't there, or is shorter.
         """
-        with self._opened(key) as file:
-            size = os.fstat(file.fileno()).st_size
-            first = start + size if start < 0 else start
-            inside = 0 <= first <= size - length
-            content = os.pread(file.fileno(), length, first) if inside else b""
+        try:
+            file = self._opened.get(key) or self._keep_open(key)
+            first = start + file.size_bytes if start < 0 else start
+            inside = 0 <= first <= file.size_bytes - length
+            content = file.read(first, length) if inside else b""
+        except OSError as error:
+            raise self._failure(key, error) from None
         if len(content) != length:
             raise CorruptStore(
                 f"{self.folder}: {key} is truncated (expected {length} bytes at {start}, "
-                f"the object has {size})"
+                f"the object has {file.size_bytes})"
             )
         return content
+
+    def forget(self, key: str) -> bool:
+        """Close the file of an object, which may have been replaced; whether it was open."""
+        return self._opened.pop(key, None) is not None
+
+    def close(self) -> None:
+        """Close all files; reading opens them again."""
+        self._opened.clear()
 
     def put(self, key: str, content: bytes) -> None:
         """Write an object: it is there whole and on the disk when this returns, or not at all.
@@ -192,24 +206,28 @@ class LocalObjects:
         except OSError as error:
             raise StorageError(f"{path}: can't remove it: {_reason(error)}") from None
 
-    @contextlib.contextmanager
-    def _opened(self, key: str) -> Iterator[FileIO]:
+    def _keep_open(self, key: str) -> ObjectFile:
+        """Open the file of an object, and keep it among those that were opened last."""
+        file = self._opened[key] = self._open(key)
+        if len(self._opened) > _OPEN_FILES:
+            with contextlib.suppress(StopIteration, RuntimeError):  # other threads do so, too
+                self._opened.pop(next(iter(self._opened)), None)
+        return file
+
+    def _open(self, key: str) -> ObjectFile:
         """The file of an object; whoever made the folder can't point us elsewhere with it."""
         path = self._path(key)
         if path not in self._no_links:  # following links costs as much as reading a row
             self._check_inside(path)
-        try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-            with FileIO(descriptor) as file:
-                if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                    raise CorruptStore(f"{self.folder}: {key} is not a regular file")
-                yield file
-        except OSError as error:
-            if error.errno in _NO_SUCH_FILE:
-                raise CorruptStore(f"{self.folder}: {key} is missing") from None
-            if error.errno == errno.EISDIR:
-                raise CorruptStore(f"{self.folder}: {key} is not a regular file") from None
-            raise StorageError(f"{self.folder}: can't read {key}: {_reason(error)}") from None
+        return ObjectFile(path)
+
+    def _failure(self, key: str, error: OSError) -> EngineError:
+        """What to raise where the file system refuses to read."""
+        if isinstance(error, IsADirectoryError):
+            return CorruptStore(f"{self.folder}: {key} is not a regular file")
+        if error.errno in _NO_SUCH_FILE:
+            return CorruptStore(f"{self.folder}: {key} is missing")
+        return StorageError(f"{self.folder}: can't read {key}: {_reason(error)}")
 
     def _check_inside(self, path: Path) -> None:
         """Refuse a path that leads out of the folder once links are followed."""

@@ -63,6 +63,7 @@ class StorePlan:
         certificate: that of the decoder at `step`, where the codec's own is for another step.
         uses_network: whether shards may be kept by latents, with or without residuals.
         coded: how the arrays that hold samples are coded, by name.
+        encoder: what names the encoder of the latents, the codec's own or one made of it.
         source: what identifies the data and the sidecars, by JSON-able values.
     """
 
@@ -74,6 +75,7 @@ class StorePlan:
     keep_encoder: bool
     source: Mapping[str, Any]
     has_quality: bool = True
+    encoder: Mapping[str, Any] = field(default_factory=lambda: {"name": "float32"})
     guarantee: Guarantee = NO_GUARANTEE
     keep_latents: bool = True
     portable: bool = False
@@ -88,6 +90,7 @@ class StorePlan:
         return {
             **self.source,
             "codec": self.codec.digest,
+            "encoder": dict(self.encoder),
             "step": self.step,
             "chunk_samples": self.grid.chunk_samples,
             "shard_samples": self.grid.shard_samples,

@@ -35,10 +35,9 @@ def encode_shard(
     rows: NDArray[Any],
     chunk_samples: int,
     chunks_per_shard: int,
-    fill_value: int,
     coded: Coded = DEFAULT_CODED,
 ) -> ShardObject:
-    """Encode the rows `(n, ...)` of one shard; a last short chunk is padded with `fill_value`.
+    """Encode the rows `(n, ...)` of one shard; a last short chunk is padded with the last.
 
     Chunks after the last row are absent, as Zarr has it; their checksum is 0.
     """
@@ -49,9 +48,8 @@ def encode_shard(
     for chunk, start in enumerate(range(0, len(rows), chunk_samples)):
         part = rows[start : start + chunk_samples]
         if len(part) < chunk_samples:
-            padded = np.full((chunk_samples, *rows.shape[1:]), fill_value, rows.dtype)
-            padded[: len(part)] = part
-            part = padded
+            padding = np.repeat(part[-1:], chunk_samples - len(part), axis=0)
+            part = np.concatenate([part, padding])
         content = encode_chunk(part, coded)
         index[chunk] = offset, len(content)
         checksums[chunk] = closing_crc32c(content)
@@ -82,7 +80,7 @@ def decode_chunk(
     Raises:
         CorruptStore: the bytes are damaged; `where` names them.
     """
-    return coded.decode(_without_crc32c(content, where), shape, dtype, where)
+    return coded.decode(checked_body(content, where), shape, dtype, where)
 
 
 def index_size_bytes(chunks_per_shard: int) -> int:
@@ -96,7 +94,7 @@ def decode_index(content: bytes, where: str) -> NDArray[np.uint64]:
     Raises:
         CorruptStore: the checksum is wrong, or chunks overlap.
     """
-    table = _without_crc32c(content, f"{where}: the shard index")
+    table = checked_body(content, f"{where}: the shard index")
     index = np.frombuffer(table, "<u8").reshape(-1, 2)
     starts, sizes = index[(index != _ABSENT).any(axis=1)].T
     order = np.argsort(starts, kind="stable")
@@ -115,7 +113,7 @@ def split_shard(content: bytes, chunks_per_shard: int, where: str) -> list[bytes
     index = decode_index(content[-index_size_bytes(chunks_per_shard) :], where)
     chunks = [content[offset : offset + size] for offset, size in index.tolist() if size != _ABSENT]
     for chunk in chunks:
-        _without_crc32c(chunk, f"{where}: a chunk")
+        checked_body(chunk, f"{where}: a chunk")
     return chunks
 
 
@@ -124,8 +122,12 @@ def closing_crc32c(content: bytes) -> int:
     return int.from_bytes(content[-CRC_BYTES:], "little")
 
 
-def _without_crc32c(content: bytes, what: str) -> bytes:
-    """What comes before the closing checksum, once that is right."""
+def checked_body(content: bytes, what: str) -> bytes:
+    """What comes before the closing checksum of an encoded chunk or index, once that is right.
+
+    Raises:
+        CorruptStore: it is wrong; `what` begins the message.
+    """
     body = content[:-CRC_BYTES]
     if google_crc32c.value(body) != closing_crc32c(content):
         raise CorruptStore(f"{what} is damaged (its checksum is wrong)")

@@ -19,6 +19,7 @@ class StoreSummary:
     """Sizes and quality of a store; errors are in the samples' units.
 
     `samples` counts those that are committed: all, unless the store is still being written.
+    Errors and PSNR are NaN where nothing was measured.
     `stored_bytes` counts every object: latents, decoder, encoder, quality, sidecars, metadata and
     ledger. `psnr_db` is that of the mean squared error over all samples, `worst_psnr_db` that of
     the worst sample; the peak is the dtype's range for uint8 and uint16, else that of the data.

@@ -196,7 +196,7 @@ def fresh(path):
 def test_more_samples_than_fit_are_refused_in_words(store):
     opened = engine.open(store, "cpu")
     with pytest.raises(InvalidInput, match="read fewer at a time"):
-        opened._unfilled(1 << 60)
+        opened.reader.unfilled(1 << 60)
 
 
 def test_what_zarr_reads_is_checked_too(store):

@@ -14,7 +14,8 @@ from engine import Codec
 from engine.codec.certificate import read_certificate
 from engine.guarantee import Guarantee
 from engine.jobs import rules, survey
-from engine.reading.reconstruction import Reconstruction
+from engine.reading.reader import Reader
+from engine.runtime.layout_trials import Layout
 from engine.store.ledger import Mode
 
 from ..laws import assert_same_tree, same_values
@@ -83,8 +84,8 @@ def test_threads_and_batches_do_not_break_it(mixed):
     samples, store = mixed
     with engine.open(store, device="cpu") as opened:
         for threads in (1, 2, 3):
-            codec = Codec(opened.contents.codec_files, "cpu", threads)
-            read = Reconstruction(opened.contents, codec, opened.step)
+            codec = Codec(opened.contents.codec_files, "cpu")
+            read = Reader(opened.contents, codec, 0, Layout(16, threads, threads)).some
             for size in (1, 7, 73):
                 for start in range(0, 73, size):
                     rows = np.arange(start, min(start + size, 73))

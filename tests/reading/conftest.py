@@ -1,6 +1,7 @@
 """A store of digits in many small shards, for tests that read it."""
 
 import numpy as np
+import onnxruntime
 import pytest
 
 import engine
@@ -34,3 +35,16 @@ def store_path(few, few_codec, digit_labels, tmp_path_factory):
 def store(store_path):
     with engine.open(store_path, device="cpu") as opened:
         yield opened
+
+
+@pytest.fixture
+def network_runs(monkeypatch):
+    """How many samples went into each run of a network that was bound to buffers."""
+    runs, run = [], onnxruntime.InferenceSession.run_with_iobinding
+
+    def counted(session, binding, options=None):
+        run(session, binding, options)
+        runs.append(binding.get_outputs()[0].shape()[0])
+
+    monkeypatch.setattr(onnxruntime.InferenceSession, "run_with_iobinding", counted)
+    return runs

@@ -1,6 +1,8 @@
 """Decoding into a file: the samples that were asked for, whole or not at all."""
 
+import contextlib
 import shutil
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ import zarr
 import engine
 from engine.errors import CorruptStore, InvalidInput, StorageError
 from engine.reading.decode import parse_rows
+from engine.runtime.device import available_cores
 
 from ..laws import flip_bit, same_values, tree
 
@@ -85,3 +88,53 @@ def test_a_damaged_store_leaves_nothing(store_path, tmp_path):
     with pytest.raises(CorruptStore, match="latents/c/4/0"):
         engine.decode(copy, tmp_path / "x.npy", device="cpu")
     assert [path.name for path in tmp_path.iterdir()] == ["damaged.zarr"]
+
+
+def test_blocks_are_decoded_into_few_buffers(store):
+    store.reader.block_samples = 8
+    places = set()
+    with contextlib.closing(store.reader.in_blocks(range(len(store)))) as blocks:
+        for row, block in enumerate(blocks):
+            places.add(block.ctypes.data)
+            assert same_values(block, store[8 * row : 8 * row + 8])
+    assert row == 24
+    assert len(places) <= available_cores() + 2
+
+
+def test_memory_does_not_grow_with_the_rows(store, tmp_path):
+    store.reader.block_samples = 8
+    peaks = []
+    for rows in (":40", ":", ":"):
+        tracemalloc.start()
+        engine.decode(store, tmp_path / "x.npy", rows=rows, overwrite=True)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[2] < peaks[0] + 16 * 1024  # all samples take 157 kB
+
+
+def test_the_first_error_in_order_is_raised(store_path, tmp_path):
+    copy = shutil.copytree(store_path, tmp_path / "damaged.zarr")
+    for shard in (1, 2, 4):
+        flip_bit(copy / f"data/part-0/latents/c/{shard}/0", 99)
+    for rows in (":", [130, 33, 3, 66]):
+        with engine.open(copy, device="cpu") as store:
+            store.reader.block_samples = 8
+            with pytest.raises(CorruptStore, match="latents/c/1/0"):
+                store.read(slice(None) if rows == ":" else rows)
+            with pytest.raises(CorruptStore, match="latents/c/1/0"):
+                engine.decode(store, tmp_path / "x.npy", rows=rows)
+
+
+def test_an_interruption_stops_it_at_once(store, tmp_path):
+    store.reader.block_samples = 8
+    seen = []
+
+    def stop(done, total):
+        seen.append(done)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        engine.decode(store, tmp_path / "x.npy", progress=stop)
+    assert seen == [8]
+    assert list(tmp_path.iterdir()) == []
+    assert store[3].shape == (28, 28)

@@ -4,6 +4,7 @@ import collections
 import concurrent.futures
 import multiprocessing
 import operator
+import os
 import threading
 
 import numpy as np
@@ -161,47 +162,72 @@ def test_quality_and_sidecars(store, few, decoded, digit_labels):
     assert store.sidecars["name"][:4].tolist() == ["", "seven", "zwölf", ""]
 
 
-class Counts:
-    """Counts what a store reads and decodes; the real thing still does it."""
+@pytest.fixture
+def counts(store, network_runs, monkeypatch):
+    """What the store reads and decodes; the real thing still does it."""
+    return Counts(store, network_runs, monkeypatch)
 
-    def __init__(self, store, monkeypatch):
-        self.ranges, self.rows = collections.Counter(), 0
-        self._read, self._decode = store.contents.objects.get_range, store.codec.reconstruct
+
+class Counts:
+    def __init__(self, store, network_runs, monkeypatch):
+        self.ranges, self.bytes, self.runs = collections.Counter(), 0, network_runs
+        self._read = store.contents.objects.get_range
         monkeypatch.setattr(store.contents.objects, "get_range", self.get_range)
-        monkeypatch.setattr(store.codec, "reconstruct", self.reconstruct)
 
     def get_range(self, key, start, length):
         self.ranges[key, "index" if start < 0 else start] += 1
+        self.bytes += length
         return self._read(key, start, length)
 
-    def reconstruct(self, latents, step=1.0):
-        self.rows += len(latents)
-        return self._decode(latents, step)
-
-
-@pytest.fixture
-def counts(store, monkeypatch):
-    return Counts(store, monkeypatch)
+    @property
+    def chunks(self):
+        return [read for read in self.ranges.elements() if read[1] != "index"]
 
 
 def test_one_sample_takes_one_index_and_one_chunk_of_one_shard(store, counts):
     store[70]
     shard = "data/part-0/latents/c/2/0"
     assert [key for key, _ in counts.ranges] == [shard, shard]
-    assert counts.rows == 1
-    store[71]
-    assert sum(counts.ranges.values()) == 3  # the index is known by now
-    assert counts.rows == 2
+    assert counts.runs == [1]
+
+
+def test_a_further_sample_takes_one_read_and_one_run(store, counts, monkeypatch):
+    store[70]
+    before, reads, pread = counts.bytes, [], os.pread
+    monkeypatch.setattr(os, "pread", lambda *where: (reads.append(where), pread(*where))[1])
+    store[80]
+    (length,) = (length for _, length, _ in reads)
+    assert length == counts.bytes - before == store.contents.index("latents", 2)[2, 1]
+    assert counts.runs == [1, 1]
+
+
+def test_a_sample_of_a_chunk_that_is_kept_takes_no_read(store, counts):
+    first, again = store[70], store[71]
+    assert len(counts.chunks) == 1
+    assert counts.runs == [1, 1]
+    assert not same_values(first, again)
+
+
+def test_nothing_is_kept_without_a_cache(store_path, monkeypatch, network_runs):
+    with engine.open(store_path, device="cpu", cache_bytes=0) as store:
+        counts = Counts(store, network_runs, monkeypatch)
+        assert same_values(store[70], store[70])
+        assert len(counts.chunks) == 2
+
+
+def test_sixty_four_samples_take_one_run(store, counts, decoded):
+    rows = np.random.default_rng(1).permutation(LENGTH)[:64]
+    assert same_values(store[rows], decoded[rows])
+    assert counts.runs == [64]
 
 
 def test_scattered_samples_are_decoded_once_and_chunks_read_once(store, counts, decoded):
     rows = np.random.default_rng(0).permutation(LENGTH)[:64]
     asked = np.concatenate([rows, rows[::-1], rows[:5]])
     assert same_values(store[asked], decoded[asked])
-    assert counts.rows == 64
-    assert set(counts.ranges.values()) == {1}
-    chunks = [key for key, start in counts.ranges if start != "index"]
-    assert len(chunks) == len(np.unique(rows // CHUNK_SAMPLES))
+    assert sum(counts.runs) == 64
+    assert sorted(set(counts.chunks)) == sorted(counts.chunks)
+    assert len(counts.chunks) == len(np.unique(rows // CHUNK_SAMPLES))
 
 
 @pytest.mark.parametrize(
@@ -209,23 +235,34 @@ def test_scattered_samples_are_decoded_once_and_chunks_read_once(store, counts, 
 )
 def test_only_what_is_asked_for_is_decoded(key, rows, store, counts):
     store[key]
-    assert counts.rows == rows
+    assert sum(counts.runs) == rows
 
 
-def test_a_large_request_is_decoded_in_blocks(store, counts, monkeypatch, decoded):
-    monkeypatch.setattr(engine.Store, "block_samples", 16)
+@pytest.mark.parametrize("block_samples", [1, 7, 16, 64])
+def test_a_large_request_is_decoded_in_blocks(block_samples, store, counts, decoded):
+    store.reader.block_samples = block_samples
     rows = np.random.default_rng(0).integers(0, LENGTH, 500)
     assert same_values(store[rows], decoded[rows])
-    assert counts.rows == len(np.unique(rows))
+    assert sum(counts.runs) == len(np.unique(rows))
+    assert max(counts.runs) <= block_samples
     assert same_values(np.stack(list(store)), decoded)
+    for key in (slice(3, 190), slice(None, None, -1), slice(2, None, 3)):
+        assert same_values(store[key], decoded[key])
 
 
-def test_large_samples_are_decoded_one_by_one(make_codec, tmp_path):
+def test_bulk_decoding_reads_each_chunk_once(store, counts, decoded):
+    store.reader.block_samples = 2 * CHUNK_SAMPLES
+    assert same_values(store[3:190], decoded[3:190])
+    assert sorted(set(counts.chunks)) == sorted(counts.chunks)
+
+
+def test_large_samples_are_decoded_one_by_one(make_codec, network_runs, tmp_path):
     data = np.random.default_rng(0).integers(0, 256, (6, 1500, 1000)).astype(np.uint8)
     engine.compress(data, tmp_path / "large.zarr", make_codec(data, 2))
+    network_runs.clear()
     with engine.open(tmp_path / "large.zarr", device="cpu") as large:
-        assert large.block_samples == 1
         assert same_values(large[::-2], np.asarray(large)[::-2])
+    assert network_runs == [1] * 9
 
 
 def test_it_closes_and_opens_again(store_path, decoded):

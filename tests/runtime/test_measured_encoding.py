@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from engine.runtime.bound_encoding import BoundEncoder, choose_statistics
+from engine.runtime.device_encoding import DeviceEncoder
 from engine.runtime.measured_batch import MeasuredBatch
 from engine.runtime.measured_encoding import HostEncoder, open_measured_encoder
 
@@ -35,7 +35,7 @@ def assert_equal(one, other):
     np.testing.assert_array_equal(one.errors, other.errors)
 
 
-@pytest.mark.parametrize("kind", [HostEncoder, BoundEncoder])
+@pytest.mark.parametrize("kind", [HostEncoder, DeviceEncoder])
 @pytest.mark.parametrize("step", [1.0, 3.0])
 def test_errors_are_those_of_what_a_reader_gets(coded, kind, step):
     codec, data = coded
@@ -49,16 +49,16 @@ def test_errors_are_those_of_what_a_reader_gets(coded, kind, step):
 
 def test_both_encoders_agree_to_the_last_bit(coded):
     codec, data = coded
-    assert_equal(*(run(kind(codec, 1.0), codec, data) for kind in (HostEncoder, BoundEncoder)))
+    assert_equal(*(run(kind(codec, 1.0), codec, data) for kind in (HostEncoder, DeviceEncoder)))
 
 
 def test_both_encoders_agree_on_digits(digits_codec, digits):
-    host, bound = (kind(digits_codec, 1.0) for kind in (HostEncoder, BoundEncoder))
+    host, bound = (kind(digits_codec, 1.0) for kind in (HostEncoder, DeviceEncoder))
     for count in (1, 255, 7):
         assert_equal(*(run(one, digits_codec, digits[:count]) for one in (host, bound)))
 
 
-@pytest.mark.parametrize("kind", [HostEncoder, BoundEncoder])
+@pytest.mark.parametrize("kind", [HostEncoder, DeviceEncoder])
 def test_without_room_for_errors_nothing_is_decoded(digits_codec, digits, kind):
     found = run(kind(digits_codec, 1.0), digits_codec, digits[:9], measured=False)
     assert found.errors is None
@@ -76,7 +76,7 @@ def test_every_batch_of_a_thread_is_decoded_into_the_same_memory(digits_codec, d
     assert peak < digits[:64].size  # a reconstruction takes four times as much
 
 
-@pytest.mark.parametrize("kind", [HostEncoder, BoundEncoder])
+@pytest.mark.parametrize("kind", [HostEncoder, DeviceEncoder])
 def test_threads_share_an_encoder(digits_codec, digits, kind):
     encoder = kind(digits_codec, 1.0)
     runs = np.split(digits[:2000], 20)
@@ -86,7 +86,7 @@ def test_threads_share_an_encoder(digits_codec, digits, kind):
         assert_equal(found, run(encoder, digits_codec, part))
 
 
-@pytest.mark.parametrize("kind", [HostEncoder, BoundEncoder])
+@pytest.mark.parametrize("kind", [HostEncoder, DeviceEncoder])
 def test_samples_may_be_read_only(digits_codec, digits, kind):
     assert not digits.flags.writeable
     run(kind(digits_codec, 1.0), digits_codec, digits[:3])
@@ -96,5 +96,11 @@ def test_the_device_decides(digits_codec):
     encoder = open_measured_encoder(digits_codec, 1.0, measured=True)
     assert isinstance(encoder, HostEncoder)
     assert encoder.description == "cpu"
-    assert BoundEncoder(digits_codec, 1.0).description == "cpu, error statistics on the host"
-    assert choose_statistics("cpu")[1] == "on the host"
+
+
+def test_without_kernels_a_gpu_is_compared_on_the_host(digits_codec):
+    codec = digits_codec.on("cpu")
+    codec.device = "cuda"  # no network is opened before the first batch
+    assert HostEncoder(codec, 1.0).description == (
+        "cuda, error statistics on the host (pip install 'latent-engine[cuda]' for the kernels)"
+    )

@@ -266,3 +266,24 @@ def test_heads_that_promise_something_else(changes, error, problem, damaged):
 def test_an_unknown_optional_feature_is_ignored(damaged, expected):
     change_head(damaged, optional=["thumbnails"], colour="green")
     assert check(damaged, expected) == 0
+
+
+def test_a_shard_that_is_put_right_reads_right_in_a_store_that_is_open(damaged, expected):
+    path = damaged / "data/part-0/latents/c/1/0"
+    content, store = path.read_bytes(), engine.open(damaged, device="cpu", cache_bytes=0)
+    assert same_values(store[:], expected["samples"])
+    flip_bit(path, 99)
+    with pytest.raises(CorruptStore, match="latents/c/1/0"):
+        store[8]
+    repaired = path.with_name("repaired")
+    repaired.write_bytes(content)
+    repaired.replace(path)
+    assert same_values(store[:], expected["samples"])
+
+
+def test_a_shard_that_is_replaced_stays_what_it_was_in_a_store_that_is_open(damaged, expected):
+    store = engine.open(damaged, device="cpu", cache_bytes=0)
+    assert same_values(store[:], expected["samples"])
+    for path in (damaged / "data/part-0/latents/c").glob("*/0"):
+        path.unlink()
+    assert same_values(store[:], expected["samples"])

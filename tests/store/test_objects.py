@@ -1,6 +1,7 @@
 """Objects in a folder: whole or not at all, and every refusal a clear line."""
 
 import errno
+import gc
 import os
 import subprocess
 import sys
@@ -172,3 +173,46 @@ def test_every_refusal_is_an_engine_error_of_one_line(objects):
     with pytest.raises(EngineError) as raised:
         objects.get("folder")
     assert "\n" not in str(raised.value)
+
+
+def open_descriptors():
+    gc.collect()  # what earlier tests left
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs /proc")
+
+
+@needs_proc
+def test_files_stay_open_but_never_too_many(objects):
+    before = open_descriptors()
+    for number in range(200):
+        objects.put(f"shard/{number}", b"%d" % number)
+        assert objects.get_range(f"shard/{number}", 0, 1) == str(number).encode()[:1]
+    assert before < open_descriptors() <= before + 65
+    for number in range(200):
+        assert objects.get_range(f"shard/{number}", -1, 1) == str(number).encode()[-1:]
+    objects.close()
+    assert open_descriptors() == before
+
+
+@needs_proc
+def test_what_nobody_holds_is_closed(tmp_path):
+    before = open_descriptors()
+    objects = LocalObjects(tmp_path)
+    objects.put("shard", b"x")
+    objects.get_range("shard", 0, 1)
+    assert open_descriptors() == before + 1
+    del objects
+    assert open_descriptors() == before
+
+
+def test_a_file_that_was_replaced_is_read_once_it_is_forgotten(objects):
+    objects.put("shard", b"first")
+    assert objects.get_range("shard", 0, 5) == b"first"
+    objects.put("shard", b"second")
+    assert objects.get_range("shard", 0, 5) == b"first"
+    assert objects.forget("shard")
+    assert objects.get_range("shard", 0, 6) == b"second"
+    assert objects.forget("shard")
+    assert not objects.forget("shard")

@@ -203,23 +203,23 @@ def test_round_trip_of_each_shape(array, tmp_path):
 
 
 def test_chunks_after_the_last_row_are_absent():
-    made = encode_shard(np.ones((3, 2), np.int8), 2, 4, fill_value=-128)
+    made = encode_shard(np.ones((3, 2), np.int8), 2, 4)
     index = decode_index(made.content[-index_size_bytes(4) :], "shard")
     assert (index[2:] == ABSENT).all()
     assert made.chunk_crc32c[:2].all()
     assert not made.chunk_crc32c[2:].any()
 
 
-def test_a_short_chunk_is_padded_with_the_fill_value():
-    made = encode_shard(np.ones((3, 2), np.int8), 2, 2, fill_value=-128)
+def test_a_short_chunk_is_padded_with_its_last_sample():
+    made = encode_shard(np.arange(14, dtype=np.int8).reshape(7, 2), 4, 2)
     offset, length = map(int, decode_index(made.content[-index_size_bytes(2) :], "shard")[1])
     content = made.content[offset : offset + length]
-    rows = decode_chunk(content, (2, 2), np.dtype(np.int8), "chunk")
-    assert rows.tolist() == [[1, 1], [-128, -128]]
+    rows = decode_chunk(content, (4, 2), np.dtype(np.int8), "chunk")
+    assert rows.tolist() == [[8, 9], [10, 11], [12, 13], [12, 13]]
 
 
 CHUNK = encode_chunk(np.arange(24, dtype=np.int16).reshape(8, 3))
-INDEX = encode_shard(np.zeros((8, 3), np.int8), 2, 4, 0).content[-index_size_bytes(4) :]
+INDEX = encode_shard(np.zeros((8, 3), np.int8), 2, 4).content[-index_size_bytes(4) :]
 
 
 def decode_example(content):

@@ -1,0 +1,136 @@
+"""How a job runs its codec: with which encoder, how many samples at once, on how many threads."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.errors import CorruptStore, IncompatibleStore, InvalidInput
+from engine.jobs.gaps import fill_gaps
+from engine.jobs.survey import Survey
+from engine.runtime.calibration import calibration_rows
+from engine.runtime.codec import Codec
+from engine.runtime.device import available_cores
+from engine.runtime.encoder_variants import (
+    EncoderChoice,
+    EncoderName,
+    choose_encoder,
+    named_encoder,
+)
+from engine.runtime.tuning import Tuning, known_tuning, tune
+from engine.sources import Source
+from engine.store.objects import LocalObjects
+from engine.store.root import is_store, read_head
+
+EncoderOption = Literal["auto", "float32", "int8", "float16"]
+_CUDA_WORKERS = 2
+# Shorter jobs would spend on measuring a good part of what it could save them.
+_WORTH_MEASURING_S = 5.0
+
+
+@dataclass(frozen=True)
+class Running:
+    """A codec as a job runs it: `workers` threads call it with `batch` samples at a time.
+
+    `encoder` names what makes the latents, as the fingerprint has it.
+    """
+
+    codec: Codec
+    encoder: Mapping[str, Any]
+    batch: int
+    workers: int
+
+
+def prepare(
+    codec: Codec,
+    source: Source,
+    survey: Survey,
+    *,
+    encoder: EncoderOption,
+    recorded: Mapping[str, Any] | None,
+    batch: int | None,
+    threads: int | None,
+) -> Running:
+    """Decide how to run `codec` over `source`, measuring it where the job is long enough.
+
+    `recorded` is the encoder that began the store, which `auto` stays with; `batch` and `threads`
+    overrule what is measured.
+
+    Raises:
+        InvalidInput: no such encoder, or the network can't be made so.
+        IncompatibleStore: this machine makes another encoder than the one that began the store.
+    """
+    choice = _choose(codec, source, survey, encoder, recorded)
+    chosen = choice.apply(codec)
+    tuning = known_tuning(chosen)
+    if tuning is None and (batch is None or threads is None) and _is_long(chosen, len(source)):
+        tuning = tune(chosen)
+    if tuning is None:
+        workers = _CUDA_WORKERS if codec.device == "cuda" else available_cores()
+        tuning = Tuning(codec.device, chosen.batch_samples, workers, 1, None, None)
+    threads_per_run = tuning.threads_per_run if threads is None else 1
+    return Running(
+        chosen.on(codec.device, threads_per_run),
+        choice.identity,
+        batch or tuning.batch_samples,
+        threads or tuning.callers,
+    )
+
+
+def recorded_encoder(store: LocalObjects) -> Mapping[str, Any] | None:
+    """The encoder that a store was begun with; None where there is none to go on with."""
+    try:
+        fingerprint = read_head(store).fingerprint if is_store(store.folder) else {}
+    except (CorruptStore, IncompatibleStore):  # whoever goes on with it will say so
+        return None
+    recorded = fingerprint.get("encoder")
+    return recorded if isinstance(recorded, Mapping) and "name" in recorded else None
+
+
+def _choose(
+    codec: Codec,
+    source: Source,
+    survey: Survey,
+    option: EncoderOption,
+    recorded: Mapping[str, Any] | None,
+) -> EncoderChoice:
+    if option == "auto" and recorded is None:
+        if not _is_long(codec, len(source)):
+            return EncoderChoice("float32")
+        return choose_encoder(codec, _calibration(source, survey))
+    name: EncoderName = recorded["name"] if option == "auto" else option  # type: ignore[index]
+    if name == "float32":
+        return EncoderChoice(name)
+    choice = named_encoder(codec, name, _calibration(source, survey))
+    if choice is None:
+        raise InvalidInput(f"this codec's encoder can't be made {name}; use float32 or auto")
+    if option == "auto" and choice.identity != recorded:
+        raise IncompatibleStore(
+            f"this machine makes another {name} encoder than the one that began the store: go on "
+            f"where it was begun, or pass --overwrite"
+        )
+    return choice
+
+
+def _is_long(codec: Codec, samples: int) -> bool:
+    """Whether encoding so many samples will take some seconds, by a single batch."""
+    batch = np.zeros((codec.batch_samples, *codec.sample_shape), codec.dtype)
+    if samples <= len(batch):
+        return False
+    step = np.ones(1, np.float32)
+    codec.encoder(batch, step)  # the first run also allocates
+    began = time.perf_counter()
+    codec.encoder(batch, step)
+    elapsed_s = time.perf_counter() - began
+    return elapsed_s * samples / len(batch) > _WORTH_MEASURING_S
+
+
+def _calibration(source: Source, survey: Survey) -> NDArray[Any]:
+    """Finite samples from all of the data."""
+    samples = calibration_rows(source)
+    return fill_gaps(samples, survey.verbatim(samples), survey)

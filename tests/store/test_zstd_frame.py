@@ -1,0 +1,74 @@
+"""Frames decompress alike by a context of our own and by numcodecs."""
+
+import threading
+
+import numpy as np
+import pytest
+from numcodecs import zstd
+
+from engine.errors import CorruptStore
+from engine.store import zstd_frame
+from engine.store.zstd_frame import decompress_frame
+
+from ..laws import same_values
+
+WHERE = "store.zarr: chunk 3"
+
+
+@pytest.fixture(params=["own context", "numcodecs"])
+def library(request, monkeypatch):
+    if request.param == "numcodecs":
+        monkeypatch.setattr(zstd_frame, "_LIBRARY", None)
+    elif zstd_frame._LIBRARY is None:
+        pytest.skip("this build of numcodecs hides its zstd")
+
+
+def values(seed=0, shape=(64, 30)):
+    return np.random.default_rng(seed).integers(-9, 9, shape).astype(np.int16)
+
+
+def decompressed(content, shape=(64, 30)):
+    return decompress_frame(content, shape, np.dtype(np.int16), WHERE)
+
+
+def test_what_was_compressed(library):
+    for level in (1, 3, 19):
+        assert same_values(decompressed(zstd.compress(values(), level)), values())
+
+
+def test_a_damaged_frame_does_not_spoil_the_next(library):
+    good = zstd.compress(values(), 1)
+    refused = 0
+    for position in range(12, len(good), 7):
+        bad = bytearray(good)
+        bad[position] ^= 255
+        try:
+            decompressed(bytes(bad))
+        except CorruptStore as error:
+            refused += 1
+            assert str(error).startswith(WHERE)
+            assert "\n" not in str(error)
+        assert same_values(decompressed(good), values())
+    assert refused
+
+
+def test_another_size_is_damage(library):
+    with pytest.raises(CorruptStore, match=f"{WHERE} holds 3840 bytes, expected 3780"):
+        decompressed(zstd.compress(values(), 1), (63, 30))
+
+
+def test_threads_have_contexts_of_their_own(library):
+    expected = [values(seed, (256, 32)) for seed in range(6)]
+    contents, failures = [zstd.compress(array, 1) for array in expected], []
+
+    def work(which):
+        for _ in range(300):
+            if not same_values(decompressed(contents[which], (256, 32)), expected[which]):
+                failures.append(which)
+
+    threads = [threading.Thread(target=work, args=[which]) for which in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
