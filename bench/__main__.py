@@ -14,7 +14,7 @@ from bench.machine import describe_machine
 from engine.errors import EngineError
 
 BENCHMARKS = (
-    "bulk", "decode", "random", "memory", "open", "kernels", "guarantee", "latents",
+    "bulk", "decode", "random", "memory", "open", "kernels", "guarantee", "latents", "gpu",
 )  # fmt: skip
 RESULTS = Path(__file__).parent / "results"
 

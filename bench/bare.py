@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,8 +15,8 @@ from bench.timing import Work, interleave
 from engine.runtime.device import available_cores
 
 BATCHES = (64, 128, 256, 512, 1024)
-TRIAL_SAMPLES = 4096
-TRIAL_ROUNDS = 3
+TRIAL_S = 0.05
+TRIAL_ROUNDS = 5
 
 Session = Callable[[NDArray[Any]], NDArray[Any]]
 
@@ -61,7 +62,11 @@ def best_bare_run(
         for batch in batches:
             candidate = BareRun(sessions, batch, callers, threads)
             candidates[str(candidate)] = candidate
-    trial = np.ascontiguousarray(values[:TRIAL_SAMPLES])
+    some = values[: batches[0] * cores]
+    began = time.perf_counter()
+    next(iter(candidates.values()))(some)
+    count = int(len(some) * TRIAL_S / (time.perf_counter() - began))
+    trial = np.ascontiguousarray(values[: max(count, max(batches) * cores)])
     works = {name: Work(_trying(candidate, trial)) for name, candidate in candidates.items()}
     return candidates[interleave(works, TRIAL_ROUNDS).fastest()]
 

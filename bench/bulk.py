@@ -32,8 +32,8 @@ from bench.workloads import Workload, make_workload, varied_digits
 from engine.codec.files import DECODER, ENCODER
 from engine.store.contents import StoreContents
 
-SAMPLES = {"dense": 800_000, "conv": 60_000, "klt": 80_000}
-SCRIPT_FRACTION = 4
+SAMPLES = {"dense": 1_600_000, "conv": 200_000, "klt": 300_000}
+SCRIPT_FRACTION = 8
 ZARR_SAMPLES = 32_768
 CODED_SAMPLES = 1024
 RUNS = 5

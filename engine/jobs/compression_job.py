@@ -126,16 +126,21 @@ class CompressionJob:
         """
         if self.guarantee.is_plain:
             measured = plan.has_quality
-            encoder = open_measured_encoder(self.codec, self.step, measured=measured)
+            encoder = open_measured_encoder(
+                self.codec, self.step, measured=measured, batch_samples=self.running.batch
+            )
             return MeasuredShards(plan, encoder)
         return self._guaranteed(plan)
 
     def _guaranteed(self, plan: StorePlan) -> GuaranteedShards:
+        batch = self.running.batch
         if not plan.uses_network:
-            return GuaranteedShards(plan, self.codec, self.rules.without_network(), self.survey)
-        if self._certificate is not None:
-            certify(self.codec, self._certificate, str(self.store))
-        return GuaranteedShards(plan, self.codec, self.rules, self.survey)
+            rules = self.rules.without_network()
+            return GuaranteedShards(plan, self.codec, rules, self.survey, batch)
+        certificate = self._certificate
+        if certificate is not None:
+            certify(self.codec, certificate, str(self.store))
+        return GuaranteedShards(plan, self.codec, self.rules, self.survey, batch, certificate)
 
     @functools.cached_property
     def _certificate(self) -> Certificate | None:

@@ -28,9 +28,10 @@ from engine.store.objects import LocalObjects
 from engine.store.root import is_store, read_head
 
 EncoderOption = Literal["auto", "float32", "int8", "float16"]
-_CUDA_WORKERS = 2
+_CUDA_WORKERS = 4  # so many keep a GPU busy: two copy and compute, two hash and gather
 # Shorter jobs would spend on measuring a good part of what it could save them.
-_WORTH_MEASURING_S = 5.0
+_WORTH_CHOOSING_S, _WORTH_TUNING_S = 1.0, 10.0
+_CHOOSING_SHARE, _LONGEST_CHOICE_S = 0.1, 0.6
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,9 @@ def prepare(
     choice = _choose(codec, source, survey, encoder, recorded)
     chosen = choice.apply(codec)
     tuning = known_tuning(chosen)
-    if tuning is None and (batch is None or threads is None) and _is_long(chosen, len(source)):
-        tuning = tune(chosen)
+    if tuning is None and (batch is None or threads is None):
+        long = _encoding_s(chosen, len(source)) > _WORTH_TUNING_S
+        tuning = tune(chosen) if long else None
     if tuning is None:
         workers = _CUDA_WORKERS if codec.device == "cuda" else available_cores()
         tuning = Tuning(codec.device, chosen.batch_samples, workers, 1, None, None)
@@ -100,9 +102,11 @@ def _choose(
     recorded: Mapping[str, Any] | None,
 ) -> EncoderChoice:
     if option == "auto" and recorded is None:
-        if not _is_long(codec, len(source)):
+        expected_s = _encoding_s(codec, len(source))
+        if expected_s < _WORTH_CHOOSING_S:
             return EncoderChoice("float32")
-        return choose_encoder(codec, _calibration(source, survey))
+        budget_s = min(_LONGEST_CHOICE_S, _CHOOSING_SHARE * expected_s)
+        return choose_encoder(codec, _calibration(source, survey), budget_s=budget_s)
     name: EncoderName = recorded["name"] if option == "auto" else option  # type: ignore[index]
     if name == "float32":
         return EncoderChoice(name)
@@ -117,17 +121,16 @@ def _choose(
     return choice
 
 
-def _is_long(codec: Codec, samples: int) -> bool:
-    """Whether encoding so many samples will take some seconds, by a single batch."""
+def _encoding_s(codec: Codec, samples: int) -> float:
+    """How long a thread would encode so many samples, by a single batch; 0 if they are no more."""
     batch = np.zeros((codec.batch_samples, *codec.sample_shape), codec.dtype)
     if samples <= len(batch):
-        return False
+        return 0.0
     step = np.ones(1, np.float32)
     codec.encoder(batch, step)  # the first run also allocates
     began = time.perf_counter()
     codec.encoder(batch, step)
-    elapsed_s = time.perf_counter() - began
-    return elapsed_s * samples / len(batch) > _WORTH_MEASURING_S
+    return (time.perf_counter() - began) * samples / len(batch)
 
 
 def _calibration(source: Source, survey: Survey) -> NDArray[Any]:

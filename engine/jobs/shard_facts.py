@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from engine.quality import encode_errors, error_levels
 from engine.runtime.measured_batch import Errors
+from engine.runtime.value_range import value_range
 
 
 class SourceFacts:
@@ -25,9 +26,8 @@ class SourceFacts:
         """Take the next samples into account; `missing` marks elements that have no value."""
         self._digest.update(samples.data)
         values = samples if missing is None or not missing.any() else samples[~missing]
-        if values.size:
-            self._low = min(self._low, float(values.min()))
-            self._high = max(self._high, float(values.max()))
+        low, high = value_range(values)
+        self._low, self._high = min(self._low, low), max(self._high, high)
 
     def fields(self) -> dict[str, Any]:
         """Fields of the ledger record."""

@@ -20,6 +20,7 @@ from engine.runtime.buffered_decoder import BufferedDecoder
 from engine.runtime.codec import Codec
 from engine.runtime.device import available_cores
 from engine.runtime.layout_trials import Layout
+from engine.runtime.tuning import known_tuning
 from engine.store.contents import StoreContents
 
 _BLOCK_BYTES = 2 * 1024 * 1024
@@ -40,12 +41,12 @@ class Reader:
         """Get ready to decode; networks are loaded when a sample needs them.
 
         `cache_bytes` are kept of what random reads decompress. `layout` says how the machine is
-        shared out.
+        shared out; by default as it was measured for this codec.
 
         Raises:
             GuaranteeViolated: this device doesn't decode as the store's guarantee needs it.
         """
-        layout = layout or default_layout(codec)
+        layout = layout or _known_layout(codec) or default_layout(codec)
         running = codec.on(codec.device, layout.threads_per_run)
         certify_store(contents, running)
         self._contents, self._codec = contents, codec
@@ -132,6 +133,12 @@ class Reader:
                 f"{self._contents.objects}: {count} samples of {shape} {dtype} don't fit into "
                 f"memory; read fewer at a time"
             ) from None
+
+
+def _known_layout(codec: Codec) -> Layout | None:
+    """What was measured of this codec here, by a job or by `engine info`."""
+    known = known_tuning(codec)
+    return None if known is None else known.layout
 
 
 def default_layout(codec: Codec) -> Layout:

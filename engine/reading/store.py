@@ -8,17 +8,17 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from engine.errors import CorruptStore, InvalidInput
+from engine.errors import CorruptStore
 from engine.guarantee import Guarantee
 from engine.limits import DEFAULT_MEMORY_LIMIT
-from engine.quality import decode_errors
 from engine.reading.chunk_cache import DEFAULT_CACHE_BYTES
 from engine.reading.latents import read_integer_latents
+from engine.reading.quality import read_quality
 from engine.reading.reader import Reader
 from engine.reading.selection import is_integer, select_row, select_rows, slice_rows
 from engine.reading.sidecars import read_sidecars, sidecar_names
@@ -26,13 +26,14 @@ from engine.runtime.codec import Codec
 from engine.runtime.device import available_cores
 from engine.runtime.forks import no_fork, survive_forks
 from engine.store.contents import StoreContents
-from engine.store.plan import LATENTS, QUALITY, QUALITY_COLUMNS
+from engine.store.plan import LATENTS
 from engine.store.summary import StoreSummary, summarise
 
 if TYPE_CHECKING:
     import zarr
 
-_QUALITY_BYTES = 4  # of one value as float32
+    from cuda_kernels.lane import Tensor
+    from engine.reading.device_reconstruction import DeviceReconstruction
 
 
 class Store:
@@ -88,6 +89,7 @@ class Store:
         )
         self._device, self._cache_bytes = device, cache_bytes
         self._reader: Reader | None = None
+        self._on_device: dict[str, DeviceReconstruction] = {}
         self._callers = _callers()
         survive_forks(self)
         if certify and self.contents.guarantee.needs_certificate:
@@ -170,16 +172,7 @@ class Store:
         Raises:
             InvalidInput: the store was written without.
         """
-        if QUALITY not in self.contents.arrays:
-            raise InvalidInput(f"{self.contents.objects}: was written without the quality")
-        self.contents.trusted.check_size(len(self) * _QUALITY_BYTES, "the quality of all samples")
-        codes, levels = self.contents.read_array(QUALITY), self.contents.error_levels
-        with np.errstate(over="ignore"):
-            columns = (levels, levels**2)
-        return {
-            name: decode_errors(codes[:, column], columns[column])
-            for column, name in enumerate(QUALITY_COLUMNS)
-        }
+        return read_quality(self.contents)
 
     @functools.cached_property
     def sidecars(self) -> Mapping[str, NDArray[Any]]:
@@ -225,11 +218,36 @@ class Store:
         samples = self[:]
         return samples if dtype is None else samples.astype(dtype, copy=False)
 
-    def read(self, indices: ArrayLike | slice) -> NDArray[Any]:
-        """Samples `(n, *sample_shape)` of a list of rows, a mask or a slice, in that order."""
+    @overload
+    def read(self, indices: ArrayLike | slice, *, device: None = None) -> NDArray[Any]: ...
+
+    @overload
+    def read(self, indices: ArrayLike | slice, *, device: str) -> Tensor: ...
+
+    def read(self, indices: ArrayLike | slice, *, device: str | None = None) -> Any:
+        """Samples `(n, *sample_shape)` of a list of rows, a mask or a slice, in that order.
+
+        With a `device` such as `cuda` they are a torch tensor there (and by DLPack one of any other
+        library), decoded where they stay; that needs the extra `cuda`.
+
+        Raises:
+            DeviceUnavailable: `device` can't run networks, or torch or Triton is missing.
+        """
+        if device is not None:
+            return self._reconstruction_on(device)(select_rows(indices, len(self)))
         if isinstance(indices, slice):
             return self.reader.run(slice_rows(indices, len(self)))
         return self.reader.some(select_rows(indices, len(self)))
+
+    def _reconstruction_on(self, device: str) -> DeviceReconstruction:
+        from engine.reading.device_reconstruction import DeviceReconstruction
+
+        with no_fork:
+            if device not in self._on_device:
+                codec = Codec(self.contents.codec_files, device)
+                made = DeviceReconstruction(self.contents, codec, self._cache_bytes)
+                self._on_device[device] = made
+            return self._on_device[device]
 
     async def read_async(self, indices: ArrayLike | slice) -> NDArray[Any]:
         """`read`, while the event loop goes on; as many at once as there are cores."""
@@ -254,8 +272,8 @@ class Store:
 
     def begin_anew(self) -> object:
         """Forget networks, threads and what is cached, as the child of a fork must; return them."""
-        former = self.__dict__.pop("codec", None), self._reader, self._callers
-        self._reader, self._callers = None, _callers()
+        former = self.__dict__.pop("codec", None), self._reader, self._callers, self._on_device
+        self._reader, self._callers, self._on_device = None, _callers(), {}
         return former
 
     def __enter__(self) -> Store:

@@ -30,7 +30,7 @@ MOST_LOSS_DB = 0.05
 LEAST_SPEED_UP = 1.1
 CALIBRATION_SAMPLES = 512
 _HELD_OUT_SAMPLES = 512
-_TIMING_S, _COMPARING_S = 0.3, 0.3
+_BUDGET_S = 0.6
 _STEP = np.ones(1, np.float32)
 
 
@@ -90,13 +90,18 @@ def named_encoder(codec: Codec, name: EncoderName, samples: NDArray[Any]) -> Enc
 
 
 def choose_encoder(
-    codec: Codec, samples: NDArray[Any], step: float = 1.0, batch_samples: int | None = None
+    codec: Codec,
+    samples: NDArray[Any],
+    step: float = 1.0,
+    *,
+    batch_samples: int | None = None,
+    budget_s: float = _BUDGET_S,
 ) -> EncoderChoice:
     """The fastest encoder that loses less than 0.05 dB, if it is at least 1.1 times as fast.
 
     `samples` `(n, *sample_shape)` are finite; every other one calibrates, the rest are compared.
-    Takes about a second where a sample takes less than a millisecond. float32 where there are too
-    few samples.
+    Takes `budget_s` and a moment to make them, where a sample takes less than a millisecond.
+    float32 where there are too few samples.
 
     Raises:
         CorruptCodec: a network is damaged.
@@ -109,19 +114,19 @@ def choose_encoder(
     variants = {choice.name: choice.apply(codec).on(codec.device, 1) for choice in made if choice}
     own = codec.with_encoder(codec.files.role(ENCODER)).on(codec.device, 1)
     batch = np.resize(samples, (batch_samples or codec.batch_samples, *codec.sample_shape))
-    speed_ups = _speed_ups(own, variants, batch)
+    speed_ups = _speed_ups(own, variants, batch, budget_s / 2)
     held_out = _spread(held_out, _HELD_OUT_SAMPLES)
     for name in sorted(speed_ups, key=lambda name: -speed_ups[name]):
         if speed_ups[name] < LEAST_SPEED_UP:
             break
-        loss = psnr_loss_db(own, variants[name], held_out, step)
+        loss = psnr_loss_db(own, variants[name], held_out, step, budget_s / 2)
         if loss < MOST_LOSS_DB:
             return EncoderChoice(name, loss, speed_ups[name], variants[name].encoder_variant)
     return EncoderChoice("float32")
 
 
 def _speed_ups(
-    own: Codec, variants: dict[EncoderName, Codec], batch: NDArray[Any]
+    own: Codec, variants: dict[EncoderName, Codec], batch: NDArray[Any], budget_s: float
 ) -> dict[EncoderName, float]:
     """How many times as fast each variant is, by medians of runs that take turns."""
     latents = np.empty((len(batch), *own.latent_shape), own.manifest.latent.dtype)
@@ -130,7 +135,7 @@ def _speed_ups(
     seconds: dict[EncoderName, list[float]] = {name: [] for name in runs}
     for run in runs.values():
         run(batch, latents)
-    end = time.perf_counter() + _TIMING_S
+    end = time.perf_counter() + budget_s
     while not seconds["float32"] or time.perf_counter() < end:
         for name, run in runs.items():
             began = time.perf_counter()
@@ -140,13 +145,15 @@ def _speed_ups(
     return {name: medians["float32"] / medians[name] for name in variants}
 
 
-def psnr_loss_db(own: Codec, variant: Codec, samples: NDArray[Any], step: float) -> float:
+def psnr_loss_db(
+    own: Codec, variant: Codec, samples: NDArray[Any], step: float, budget_s: float = _BUDGET_S
+) -> float:
     """How much lower the PSNR of `samples` is with the encoder of `variant`; below 0 if higher.
 
-    Both are decoded by the codec's decoder; stops after a moment, at the end of a batch.
+    Both are decoded by the codec's decoder; stops at the end of a batch, once the time is over.
     """
     exact, approximate = 0.0, 0.0
-    end = time.perf_counter() + _COMPARING_S
+    end = time.perf_counter() + budget_s
     for start, stop in batches(len(samples), own.batch_samples):
         rows = samples[start:stop]
         exact += _squared_error(own, own, rows, step)

@@ -1,6 +1,5 @@
 """How a job runs its codec: cheaper encoders are named, kept to, and made again; sizes measured."""
 
-
 import numpy as np
 import pytest
 
@@ -28,7 +27,8 @@ def prepared(codec, data, **options):
 @pytest.fixture
 def long_jobs(monkeypatch):
     """Every job of more than a batch is long enough to measure how to run it."""
-    monkeypatch.setattr(running, "_WORTH_MEASURING_S", 0.0)
+    monkeypatch.setattr(running, "_WORTH_CHOOSING_S", 0.0)
+    monkeypatch.setattr(running, "_WORTH_TUNING_S", 0.0)
 
 
 def compress(data, path, codec, **options):

@@ -130,3 +130,13 @@ def test_damage_is_found(kept_store, device, tmp_path):
     shard.write_bytes(content)
     with engine.open(path, "cpu") as store, pytest.raises(CorruptStore):
         on_device(store, device)(np.arange(SAMPLES))
+
+
+@on_each_device
+@pytest.mark.parametrize("indices", [[3, 0, 3], slice(1, None, 4), 2, []], ids=str)
+def test_a_store_reads_onto_a_device(kept, device, indices):
+    with engine.open(kept.path, "cpu") as store:
+        found = store.read(indices, device=device)
+        expected = on_device(store, device)(np.arange(SAMPLES)).cpu().numpy()[indices]
+    assert found.device.type == device
+    assert same_bits(found.cpu().numpy(), expected.reshape(-1, *SHAPE))
