@@ -106,12 +106,14 @@ def compress(
                 "a guarantee is proved on measured errors; leave out quality=False (--no-quality)"
             )
         carried = open_sidecars(sidecars, len(source))
+        identity = identify_all(source, {n: s.source for n, s in carried.items()})
         running = prepare(
             opened,
             source,
             survey,
+            step=step,
             encoder=encoder,
-            recorded=None if overwrite else recorded_encoder(target),
+            recorded=None if overwrite else recorded_encoder(target, opened, identity),
             batch=batch,
             threads=threads,
         )
@@ -119,7 +121,7 @@ def compress(
             store=target,
             source=source,
             sidecars=carried,
-            identity=identify_all(source, {n: s.source for n, s in carried.items()}),
+            identity=identity,
             running=running,
             guarantee=guarantee,
             survey=survey,

@@ -6,15 +6,16 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from engine.codec.files import MANIFEST
-from engine.errors import CorruptStore, InvalidInput
+from engine.codec.files import ENCODER, MANIFEST
+from engine.errors import CorruptStore, IncompatibleStore, InvalidInput
 from engine.guarantee import Guarantee
 from engine.jobs.compression_job import CompressionJob
 from engine.jobs.fingerprint import identify
 from engine.jobs.fit import check_fit
 from engine.jobs.promise import survey_under
-from engine.jobs.running import prepare
+from engine.jobs.running import Running, make_encoder
 from engine.jobs.sidecars import LostSidecar, Sidecar, open_sidecars
+from engine.jobs.survey import Survey
 from engine.runtime.codec import Codec
 from engine.sources import Source
 from engine.store.arrays import METADATA
@@ -40,13 +41,17 @@ def former_job(
         InvalidInput: data, codec or a sidecar are not those that the store was made of, or are
             needed.
         CorruptStore: the store's own copy of the codec is damaged.
+        IncompatibleStore: another version of the engine wrote it.
     """
     opened = _codec(contents, codec, device)
     check_fit(source, opened)
     wanted = contents.head.fingerprint
     missing = _MEMBERS - wanted.keys()
     if missing:
-        raise CorruptStore(f"{contents.objects}: the head's fingerprint has no {min(missing)}")
+        raise IncompatibleStore(
+            f"{contents.objects}: was written by another version of the engine (the head's "
+            f"fingerprint has no {min(missing)}); compress the data again"
+        )
     if identify(source) != wanted["data"]:
         raise InvalidInput(f"{source.name}: is not the data that {contents.objects} was made of")
     guarantee = Guarantee.from_json(wanted["guarantee"])
@@ -56,15 +61,7 @@ def former_job(
         source=source,
         sidecars=_sidecars(contents, sidecars, len(source)),
         identity={name: wanted[name] for name in ("data", "sidecars")},
-        running=prepare(
-            opened,
-            source,
-            survey,
-            encoder="auto",
-            recorded=wanted["encoder"],
-            batch=None,
-            threads=1,
-        ),
+        running=_running(contents, opened, source, survey),
         guarantee=guarantee,
         survey=survey,
         step=wanted["step"],
@@ -75,6 +72,18 @@ def former_job(
         sizes=(wanted["chunk_samples"], wanted["shard_samples"]),
         may_use_network=_has_networks(contents),
     )
+
+
+def _running(contents: StoreContents, codec: Codec, source: Source, survey: Survey) -> Running:
+    """The codec with the kind of encoder that made the store's latents.
+
+    Another machine may make another graph of that kind: what comes out is compared anyway.
+    """
+    recorded = contents.head.fingerprint["encoder"]
+    name: Any = recorded.get("name") if isinstance(recorded, Mapping) else recorded
+    if ENCODER in codec.roles:
+        codec = make_encoder(codec, source, survey, name).apply(codec)
+    return Running(codec, recorded, codec.batch_samples, 1)
 
 
 def _has_networks(contents: StoreContents) -> bool:

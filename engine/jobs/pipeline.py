@@ -39,9 +39,8 @@ def run_shards(task: ShardTask, shards: Sequence[int], workers: int) -> None:
                 failed.pop_all()
             return written
 
-        futures = [encoding.submit(encode, shard) for shard in shards]
         try:
-            for future in futures:
+            for future in [encoding.submit(encode, shard) for shard in shards]:
                 future.result().result()
         except BaseException:
             task.cancelled.set()

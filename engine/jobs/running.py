@@ -22,6 +22,7 @@ from engine.runtime.encoder_variants import (
     choose_encoder,
     named_encoder,
 )
+from engine.runtime.layout_trials import BATCH_COST_S
 from engine.runtime.tuning import Tuning, known_tuning, tune
 from engine.sources import Source
 from engine.store.objects import LocalObjects
@@ -32,6 +33,8 @@ _CUDA_WORKERS = 4  # so many keep a GPU busy: two copy and compute, two hash and
 # Shorter jobs would spend on measuring a good part of what it could save them.
 _WORTH_CHOOSING_S, _WORTH_TUNING_S = 1.0, 10.0
 _CHOOSING_SHARE, _LONGEST_CHOICE_S = 0.1, 0.6
+_WORTH_RUNNING_S = 6 * BATCH_COST_S
+_MOST_BATCHES = 4  # of those that suit the codec by the size of its samples
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ def prepare(
     source: Source,
     survey: Survey,
     *,
+    step: float,
     encoder: EncoderOption,
     recorded: Mapping[str, Any] | None,
     batch: int | None,
@@ -66,15 +70,13 @@ def prepare(
         InvalidInput: no such encoder, or the network can't be made so.
         IncompatibleStore: this machine makes another encoder than the one that began the store.
     """
-    choice = _choose(codec, source, survey, encoder, recorded)
+    choice = _choose(codec, source, survey, step, encoder, recorded)
     chosen = choice.apply(codec)
     tuning = known_tuning(chosen)
     if tuning is None and (batch is None or threads is None):
-        long = _encoding_s(chosen, len(source)) > _WORTH_TUNING_S
-        tuning = tune(chosen) if long else None
+        tuning = _tuned(chosen, len(source))
     if tuning is None:
-        workers = _CUDA_WORKERS if codec.device == "cuda" else available_cores()
-        tuning = Tuning(codec.device, chosen.batch_samples, workers, 1, None, None)
+        tuning = Tuning(codec.device, chosen.batch_samples, _workers(codec), 1, None, None)
     threads_per_run = tuning.threads_per_run if threads is None else 1
     return Running(
         chosen.on(codec.device, threads_per_run),
@@ -84,11 +86,51 @@ def prepare(
     )
 
 
-def recorded_encoder(store: LocalObjects) -> Mapping[str, Any] | None:
-    """The encoder that a store was begun with; None where there is none to go on with."""
+def make_encoder(codec: Codec, source: Source, survey: Survey, name: EncoderName) -> EncoderChoice:
+    """The encoder of a name, calibrated on the data.
+
+    Raises:
+        InvalidInput: there is none of that name, or the network can't be made so.
+    """
+    if name == "float32":
+        return EncoderChoice(name)
+    choice = named_encoder(codec, name, _calibration(source, survey))
+    if choice is None:
+        raise InvalidInput(f"this codec's encoder can't be made {name}; use float32 or auto")
+    return choice
+
+
+def _tuned(codec: Codec, samples: int) -> Tuning | None:
+    """A measured layout for a long job, one by estimate for a short one, and none for a batch."""
+    expected_s = _encoding_s(codec, samples)
+    if expected_s > _WORTH_TUNING_S:
+        return tune(codec)
+    if not expected_s:
+        return None
+    # Short runs drown in what a batch costs.
+    size, workers = codec.batch_samples, _workers(codec)
+    largest = min(size * _MOST_BATCHES, codec.largest_batch // workers)
+    while 2 * size <= largest and expected_s / samples * size < _WORTH_RUNNING_S:
+        size *= 2
+    return Tuning(codec.device, size, workers, 1, None, None)
+
+
+def _workers(codec: Codec) -> int:
+    return _CUDA_WORKERS if codec.device == "cuda" else available_cores()
+
+
+def recorded_encoder(
+    store: LocalObjects, codec: Codec, identity: Mapping[str, Any]
+) -> Mapping[str, Any] | None:
+    """What a store of this codec and data was begun with, if there is one to go on with.
+
+    `identity` is that of the data in the fingerprint.
+    """
     try:
         fingerprint = read_head(store).fingerprint if is_store(store.folder) else {}
     except (CorruptStore, IncompatibleStore):  # whoever goes on with it will say so
+        return None
+    if (fingerprint.get("codec"), fingerprint.get("data")) != (codec.digest, identity["data"]):
         return None
     recorded = fingerprint.get("encoder")
     return recorded if isinstance(recorded, Mapping) and "name" in recorded else None
@@ -98,6 +140,7 @@ def _choose(
     codec: Codec,
     source: Source,
     survey: Survey,
+    step: float,
     option: EncoderOption,
     recorded: Mapping[str, Any] | None,
 ) -> EncoderChoice:
@@ -106,13 +149,9 @@ def _choose(
         if expected_s < _WORTH_CHOOSING_S:
             return EncoderChoice("float32")
         budget_s = min(_LONGEST_CHOICE_S, _CHOOSING_SHARE * expected_s)
-        return choose_encoder(codec, _calibration(source, survey), budget_s=budget_s)
+        return choose_encoder(codec, _calibration(source, survey), step, budget_s=budget_s)
     name: EncoderName = recorded["name"] if option == "auto" else option  # type: ignore[index]
-    if name == "float32":
-        return EncoderChoice(name)
-    choice = named_encoder(codec, name, _calibration(source, survey))
-    if choice is None:
-        raise InvalidInput(f"this codec's encoder can't be made {name}; use float32 or auto")
+    choice = make_encoder(codec, source, survey, name)
     if option == "auto" and choice.identity != recorded:
         raise IncompatibleStore(
             f"this machine makes another {name} encoder than the one that began the store: go on "
@@ -122,14 +161,15 @@ def _choose(
 
 
 def _encoding_s(codec: Codec, samples: int) -> float:
-    """How long a thread would encode so many samples, by a single batch; 0 if they are no more."""
+    """How long one thread would encode these samples, by a single batch; 0 if they are no more."""
     batch = np.zeros((codec.batch_samples, *codec.sample_shape), codec.dtype)
     if samples <= len(batch):
         return 0.0
     step = np.ones(1, np.float32)
-    codec.encoder(batch, step)  # the first run also allocates
+    encoder = codec.on(codec.device, 1).encoder
+    encoder(batch, step)  # the first run also allocates
     began = time.perf_counter()
-    codec.encoder(batch, step)
+    encoder(batch, step)
     return (time.perf_counter() - began) * samples / len(batch)
 
 

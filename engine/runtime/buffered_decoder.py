@@ -72,7 +72,8 @@ class _Buffers(BoundRun):
             self._run_again()
         else:
             self(self._batch, self._out)
-            self._is_bound = True
+            # What is bound to a session on another device was copied there, and stays as it was.
+            self._is_bound = self._network.device == "cpu"
         return self._flat
 
     def _select(self, count: int) -> None:

@@ -33,7 +33,7 @@ def lacks_kernels(device: Device) -> bool:
 
         if device == "cuda":
             import cuda_kernels.residuals.kernel  # noqa: F401
-    except ImportError:
+    except (ImportError, OSError):  # also a torch that lacks a library
         return True
     return not is_usable(device)
 

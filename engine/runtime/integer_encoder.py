@@ -27,6 +27,8 @@ from engine.runtime.session import Network
 _AFFINE = ("Add", "Sub", "Mul", "Div", "Cast", "Identity")
 _LAYOUT = ("Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze")
 
+_LARGEST_SUM = 2**31 - 1  # products are summed up in int32
+
 
 def integer_encoder(
     content: bytes, samples: NDArray[Any], weight_limit: int | None = None
@@ -201,7 +203,9 @@ class _Rewriting:
     ) -> tuple[NDArray[np.int8], NDArray[np.float64]]:
         """Weights as int8, and what a step of them stands for in each channel of `axis`."""
         others = tuple(other for other in range(weights.ndim) if other != axis)
-        spacing = np.abs(weights).max(axis=others, keepdims=True) / self.limit
+        terms = math.prod(weights.shape[other] for other in others)
+        limit = max(1, min(self.limit, _LARGEST_SUM // (255 * terms)))
+        spacing = np.abs(weights).max(axis=others, keepdims=True) / limit
         spacing[spacing == 0] = 1.0
         return np.rint(weights / spacing).astype(np.int8), spacing.reshape(-1)
 

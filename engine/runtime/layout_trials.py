@@ -28,6 +28,9 @@ _CUDA_CALLERS = 2  # one copies while the other computes
 _VARIED_SAMPLES = 64
 _STEP = np.ones(1, np.float32)
 
+BATCH_COST_S = 150e-6
+"""What a batch costs a caller beside its networks: mostly waiting for Python's interpreter lock."""
+
 Seconds = dict[str, float]
 """Time a sample takes in each network, by its role, while all callers run."""
 
@@ -88,15 +91,17 @@ def search(
                 return results
             found = trial(layout)
             lasted_s, previous = clock() - began, layout
-            results[layout] = min(found, results.get(layout, found), key=lambda s: -speed(s))
-        best = max(map(speed, results.values()))
+            kept_seconds = results.get(layout, found)
+            results[layout] = max(found, kept_seconds, key=lambda s: speed(layout, s))
+        speeds = {layout: speed(layout, seconds) for layout, seconds in results.items()}
+        best = max(speeds.values())
         kept = best * _KEPT ** (1 / rounds)  # the more rounds, the surer
-        alive = [layout for layout in alive if speed(results[layout]) >= kept]
+        alive = [layout for layout in alive if speeds[layout] >= kept]
 
 
-def speed(seconds: Seconds) -> float:
-    """Samples a second through all networks in turn."""
-    return 1 / sum(seconds.values())
+def speed(layout: Layout, seconds: Seconds) -> float:
+    """Samples a second through all networks in turn, and through what calls them."""
+    return 1 / (sum(seconds.values()) + BATCH_COST_S / layout.batch_samples / layout.callers)
 
 
 class Trials:

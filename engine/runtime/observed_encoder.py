@@ -27,13 +27,14 @@ class ObservedEncoder:
         observed.graph.output.extend(
             helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in self._names
         )
-        self._network = Network(observed.SerializeToString(), "cpu")
+        self._network = Network(observed.SerializeToString(), "cpu", threads=1)
         self.input_name: str = self._network.input_name
 
     def __call__(self, samples: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """The values that raw `samples` `(n, *sample_shape)` lead to."""
         fed = {self.input_name: samples, "step": _STEP}
-        return dict(zip(self._names, self._network.session.run(self._names, fed), strict=True))
+        with self._network.failures_named():
+            return dict(zip(self._names, self._network.session.run(self._names, fed), strict=True))
 
     def ranges(self, samples: NDArray[Any]) -> dict[str, tuple[float, float]]:
         """Smallest and largest of each value over all samples; zero always lies within."""

@@ -120,11 +120,12 @@ def measure(codec: Codec, budget_s: float) -> Tuning:
         return _tuning(codec, chosen, {})
     with Trials(codec) as trials:
         results = search(candidates(codec), trials, budget_s)
-    best = max(speed(seconds) for seconds in results.values())
+    speeds = {layout: speed(layout, seconds) for layout, seconds in results.items()}
+    best = max(speeds.values())
     chosen = next(
         layout
         for layout in sorted(results, key=lambda layout: layout.batch_samples)
-        if speed(results[layout]) >= _AS_FAST * best
+        if speeds[layout] >= _AS_FAST * best
     )
     return _tuning(codec, chosen, results[chosen])
 

@@ -16,7 +16,7 @@ from engine.errors import CorruptStore, EngineError, InvalidInput, StorageError
 from engine.store.object_file import ObjectFile
 
 _PARTIAL = ".partial"
-_OPEN_FILES = 64
+_OPEN_FILES = 16  # of a process that may have many stores open, and 1024 files in all
 _NAME = re.compile(r"[\w.-]{1,200}(/[\w.-]{1,200}){0,15}")
 _NO_SUCH_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO)
 

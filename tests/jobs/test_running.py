@@ -6,9 +6,11 @@ import pytest
 import engine
 from engine import IncompatibleStore, InvalidInput
 from engine.jobs import running
+from engine.jobs.fingerprint import identify_all
 from engine.jobs.running import prepare, recorded_encoder
 from engine.jobs.survey import Survey
 from engine.runtime import tuning
+from engine.runtime.device import available_cores
 from engine.runtime.tuning import known_tuning, tune
 from engine.sources import open_source
 from engine.store.objects import LocalObjects
@@ -20,7 +22,8 @@ PLAIN = Survey(0.0, 255.0, 0, ())
 
 def prepared(codec, data, **options):
     with open_source(data) as source:
-        wanted = {"encoder": "auto", "recorded": None, "batch": None, "threads": None}
+        wanted = {"step": 1.0, "encoder": "auto", "recorded": None}
+        wanted |= {"batch": None, "threads": None}
         return prepare(codec, source, PLAIN, **wanted | options)
 
 
@@ -38,7 +41,7 @@ def compress(data, path, codec, **options):
 def test_a_short_job_measures_nothing(digits, digits_codec):
     found = prepared(digits_codec.on("cpu"), digits)
     assert found.encoder == {"name": "float32"}
-    assert found.batch == digits_codec.batch_samples
+    assert found.workers == available_cores()
     assert known_tuning(found.codec) is None
 
 
@@ -118,9 +121,23 @@ def test_an_unknown_encoder_is_refused(digits, digits_codec, name):
 
 
 def test_only_a_store_records_an_encoder(digits, digits_codec, tmp_path):
-    assert recorded_encoder(LocalObjects(tmp_path / "nothing.zarr")) is None
+    with open_source(digits[:9]) as source:
+        identity = identify_all(source, {})
+    nothing, store = (LocalObjects(tmp_path / name) for name in ("nothing.zarr", "it.zarr"))
+    assert recorded_encoder(nothing, digits_codec, identity) is None
     compress(digits[:9], tmp_path / "it.zarr", digits_codec)
-    assert recorded_encoder(LocalObjects(tmp_path / "it.zarr")) == {"name": "float32"}
+    assert recorded_encoder(store, digits_codec, identity) == {"name": "float32"}
+    assert recorded_encoder(store, digits_codec, {"data": {}}) is None
+
+
+def test_repair_of_metadata_needs_no_encoder(digits, digits_codec, tmp_path):
+    options = {"max_error": 20, "keep_encoder": False}
+    compress(digits, tmp_path / "it.zarr", digits_codec, **options)
+    damaged = tmp_path / "it.zarr/data/part-0/zarr.json"
+    content = damaged.read_bytes()
+    damaged.write_bytes(content[:-2])
+    assert engine.repair(tmp_path / "it.zarr", digits).identical
+    assert damaged.read_bytes() == content
 
 
 def test_equal_jobs_write_equal_stores_however_they_are_run(
