@@ -26,7 +26,6 @@ from engine.runtime.session import Network
 
 _AFFINE = ("Add", "Sub", "Mul", "Div", "Cast", "Identity")
 _LAYOUT = ("Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze")
-
 _LARGEST_SUM = 2**31 - 1  # products are summed up in int32
 
 
