@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import platform
 import re
 from pathlib import Path
@@ -24,6 +25,7 @@ def machine_facts(device: Device) -> dict[str, str | int]:
     return facts | ({"gpu": gpu_name()} if device == "cuda" else {})
 
 
+@functools.cache
 def processor_name() -> str:
     """The processor's model where the system tells it, else its architecture."""
     try:

@@ -19,6 +19,7 @@ import read_store
 
 from engine import Codec
 from engine.errors import EngineError
+from engine.runtime.user_cache import cache_folder
 
 
 def main():
@@ -35,9 +36,10 @@ def main():
 
 
 def watch_files(root):
-    """A list that grows by every path that is opened outside of Python and of `root`."""
+    """A list that grows by every path that is opened outside of Python, our cache and `root`."""
     opened = []
-    program = tuple({sys.prefix, sys.base_prefix, str(Path(__file__).parents[2]), root})
+    folders = {sys.prefix, sys.base_prefix, str(Path(__file__).parents[2]), root}
+    program = tuple(folders | {str(cache_folder())})
 
     def note(event, arguments):
         if event == "open" and isinstance(arguments[0], str | bytes):
