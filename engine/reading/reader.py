@@ -23,7 +23,7 @@ from engine.runtime.layout_trials import Layout
 from engine.runtime.tuning import known_tuning
 from engine.store.contents import StoreContents
 
-_BLOCK_BYTES = 8 * 1024 * 1024
+_BLOCK_BYTES = 4 * 1024 * 1024
 _BLOCK_SAMPLES = 65536
 _CUDA_CALLERS = 2  # one reads while the device works for the other
 
