@@ -37,7 +37,10 @@ def flat(ratios):
     }
 
 
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param("bulk", marks=pytest.mark.slow), *(name for name in RUNS if name != "bulk")],
+)
 def test_a_benchmark_gives_ratios_first(name):
     result = RUNS[name]()
     assert json.loads(json.dumps(result, allow_nan=False)) == result

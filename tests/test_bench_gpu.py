@@ -31,7 +31,8 @@ def check_result(result, codecs):
     assert len(result["kernels"]) == 12
 
 
-@pytest.mark.parametrize("codec", ["dense", pytest.param("conv", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("codec", ["dense", "conv"])
 def test_everything_runs_at_a_tiny_size(codec):
     check_result(gpu.run({codec: 200}, "cpu", runs=1, reads=2, **TINY), [codec])
 
