@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
 
 from engine.errors import InvalidInput
 
@@ -68,23 +64,6 @@ class RowGrid:
         shard, within = divmod(row, self.shard_samples)
         chunk, offset = divmod(within, self.chunk_samples)
         return shard, chunk, offset
-
-    def group_by_chunk(
-        self, rows: NDArray[np.int64]
-    ) -> Iterator[tuple[int, int, NDArray[np.int64], NDArray[np.int64]]]:
-        """Visit each chunk that holds one of `rows` once, in the order of the store.
-
-        Yields `(shard, chunk, offsets, positions)`: `offsets` are rows within the chunk and
-        `positions` say where in `rows` each of them was asked for.
-        """
-        order = np.argsort(rows, kind="stable")
-        chunk_of = rows[order] // self.chunk_samples
-        starts = np.flatnonzero(np.diff(chunk_of, prepend=-1))
-        for positions in np.split(order, starts[1:]):
-            if len(positions) == 0:
-                continue
-            shard, chunk, _ = self.locate(int(rows[positions[0]]))
-            yield shard, chunk, rows[positions] % self.chunk_samples, positions
 
 
 def plan_grid(

@@ -1,4 +1,3 @@
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -37,21 +36,6 @@ def test_locate_is_the_inverse_of_counting_up(grid, data):
     assert row == shard * grid.shard_samples + chunk * grid.chunk_samples + offset
     assert chunk < grid.chunks_per_shard
     assert offset < grid.chunk_samples
-
-
-@given(grids(), st.data())
-def test_group_by_chunk_visits_each_chunk_once_and_returns_each_row_where_it_was_asked_for(
-    grid, data
-):
-    rows = np.array(data.draw(st.lists(st.integers(0, grid.samples - 1))), np.int64)
-    found = np.full(len(rows), -1)
-    visited = []
-    for shard, chunk, offsets, positions in grid.group_by_chunk(rows):
-        visited.append((shard, chunk))
-        assert (found[positions] == -1).all()
-        found[positions] = shard * grid.shard_samples + chunk * grid.chunk_samples + offsets
-    np.testing.assert_array_equal(found, rows)
-    assert visited == sorted(set(visited))
 
 
 @pytest.mark.parametrize("sizes", [(0, 1, 1), (5, 0, 4), (5, 2, 0), (5, 2, -2), (5, 4, 6)])

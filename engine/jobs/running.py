@@ -70,11 +70,12 @@ def prepare(
         InvalidInput: no such encoder, or the network can't be made so.
         IncompatibleStore: this machine makes another encoder than the one that began the store.
     """
-    choice = _choose(codec, source, survey, step, encoder, recorded)
+    expected_s = _encoding_s(codec, len(source))
+    choice = _choose(codec, source, survey, step, encoder, recorded, expected_s)
     chosen = choice.apply(codec)
     tuning = known_tuning(chosen)
     if tuning is None and (batch is None or threads is None):
-        tuning = _tuned(chosen, len(source))
+        tuning = _tuned(chosen, len(source), expected_s / choice.speed_up)
     if tuning is None:
         tuning = Tuning(codec.device, chosen.batch_samples, _workers(codec), 1, None, None)
     threads_per_run = tuning.threads_per_run if threads is None else 1
@@ -100,9 +101,8 @@ def make_encoder(codec: Codec, source: Source, survey: Survey, name: EncoderName
     return choice
 
 
-def _tuned(codec: Codec, samples: int) -> Tuning | None:
+def _tuned(codec: Codec, samples: int, expected_s: float) -> Tuning | None:
     """A measured layout for a long job, one by estimate for a short one, and none for a batch."""
-    expected_s = _encoding_s(codec, samples)
     if expected_s > _WORTH_TUNING_S:
         return tune(codec)
     if not expected_s:
@@ -143,9 +143,9 @@ def _choose(
     step: float,
     option: EncoderOption,
     recorded: Mapping[str, Any] | None,
+    expected_s: float,
 ) -> EncoderChoice:
     if option == "auto" and recorded is None:
-        expected_s = _encoding_s(codec, len(source))
         if expected_s < _WORTH_CHOOSING_S:
             return EncoderChoice("float32")
         budget_s = min(_LONGEST_CHOICE_S, _CHOOSING_SHARE * expected_s)

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.errors import GuaranteeViolated
 from engine.reading.certification import store_certificate
 from engine.reading.chunk_cache import ChunkCache
 from engine.reading.latents import check_latents
 from engine.reading.pieces import Piece, blocks, cut, packed
+from engine.reading.stored_chunks import RESIDUALS_OF, StoredChunks
 from engine.runtime.codec import Codec
 from engine.runtime.device_reader import DeviceReader, StoredRows
 from engine.store.contents import StoreContents
 from engine.store.ledger import Mode
-from engine.store.plan import LATENTS, PATCHED, PATCHES, QUANTISED, RESIDUALS, VERBATIM
+from engine.store.plan import LATENTS, PATCHED, PATCHES, VERBATIM
 
 if TYPE_CHECKING:
     from cuda_kernels.lane import Tensor
-
-_RESIDUALS = {Mode.RESIDUALS: RESIDUALS, Mode.QUANTISED: QUANTISED}
 
 
 class DeviceReconstruction:
@@ -48,7 +44,7 @@ class DeviceReconstruction:
         certificate = store_certificate(contents)
         step = float(contents.attributes["step"])
         self._device = DeviceReader(codec, step, certificate=certificate)
-        self._cache = ChunkCache(cache_bytes)
+        self._chunks = StoredChunks(contents, ChunkCache(cache_bytes))
 
     def __call__(self, rows: NDArray[np.int64]) -> Tensor:
         """Samples `(n, *sample_shape)` of rows in any order, each decoded once.
@@ -97,8 +93,8 @@ class DeviceReconstruction:
         if mode.needs_network:
             latents = self._gather(LATENTS, pieces)
             check_latents(latents, pieces, str(self._contents.objects))
-        if mode in _RESIDUALS:
-            residuals = self._gather(_RESIDUALS[mode], pieces).reshape(len(out), -1)
+        if mode in RESIDUALS_OF:
+            residuals = self._gather(RESIDUALS_OF[mode], pieces).reshape(len(out), -1)
             counts = [piece.stop - piece.start for piece in pieces]
             steps = np.repeat([float(record["residual_step"]) for record in records], counts)
         stored = StoredRows(latents, residuals, steps, float(records[0]["base"]))
@@ -109,23 +105,12 @@ class DeviceReconstruction:
 
     def _prove(self, mode: Mode, piece: Piece, out: Tensor) -> None:
         """Write rows of a lossless chunk, decoded whole so that its checksum can be compared."""
-        held = self._grid.shard_size(piece.shard) - piece.chunk * self._grid.chunk_samples
-        count = min(held, self._grid.chunk_samples)
-        chunk = self._device.empty(count)
-        self._restore(mode, [Piece(piece.shard, piece.chunk, slice(count), 0, count)], chunk)
-        recorded = self._contents.record(piece.shard)["samples_crc32c"][piece.chunk]
-        if google_crc32c.value(self._device.to_host(chunk).tobytes()) != recorded:
-            raise GuaranteeViolated(
-                f"{self._contents.objects}: chunk {piece.chunk} of shard {piece.shard} decodes on "
-                f"{self._codec.device} to other samples than were written; read it with another "
-                f"device (--device cpu), or on a machine like the one that wrote it"
-            )
-        self._device.take(chunk, np.arange(count)[piece.offsets], out)
+        whole = self._chunks.whole(piece)
+        chunk = self._device.empty(whole.stop)
+        self._restore(mode, [whole], chunk)
+        self._chunks.check_proof(whole, self._device.to_host(chunk), self._codec.device)
+        self._device.take(chunk, np.arange(whole.stop)[piece.offsets], out)
 
     def _gather(self, name: str, pieces: list[Piece]) -> NDArray[Any]:
         """Rows `(n, ...)` of an array, each chunk read once."""
-        return np.concatenate([self._chunk(name, piece)[piece.offsets] for piece in pieces])
-
-    def _chunk(self, name: str, piece: Piece) -> NDArray[Any]:
-        where = (name, piece.shard, piece.chunk)
-        return self._cache.get(where, functools.partial(self._contents.read_chunk, *where))
+        return np.concatenate([self._chunks.read(name, piece)[piece.offsets] for piece in pieces])

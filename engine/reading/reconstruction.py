@@ -6,14 +6,13 @@ import collections
 import functools
 from typing import Any, NamedTuple
 
-import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.errors import GuaranteeViolated
 from engine.reading.chunk_cache import ChunkCache
 from engine.reading.latents import check_latents
 from engine.reading.pieces import Piece, cut, packed, shares
+from engine.reading.stored_chunks import RESIDUALS_OF, StoredChunks
 from engine.reading.workers import ALONE, Alone
 from engine.runtime.buffered_decoder import BufferedDecoder
 from engine.runtime.codec import Codec, batches
@@ -21,11 +20,10 @@ from engine.runtime.finishing import Finisher
 from engine.runtime.residuals import restore
 from engine.store.contents import StoreContents
 from engine.store.ledger import Mode
-from engine.store.plan import LATENTS, PATCHED, PATCHES, QUANTISED, RESIDUALS, VERBATIM
+from engine.store.plan import LATENTS, PATCHED, PATCHES, VERBATIM
 
 _CHUNKS_A_THREAD = 16  # that make up for waking it
 _SAMPLES_A_THREAD = 64
-_RESIDUALS = {Mode.RESIDUALS: RESIDUALS, Mode.QUANTISED: QUANTISED}
 _SAMPLES = "samples"  # beside the names of arrays: chunks that were decoded whole
 
 
@@ -51,6 +49,7 @@ class Reconstruction:
         """Read from `contents` through `cache`; `workers` do what can be done at once."""
         self._contents, self._codec, self._decoder = contents, codec, decoder
         self._cache, self._workers = cache, workers
+        self._chunks = StoredChunks(contents, cache)
         self._grid = contents.arrays[LATENTS].grid
         self._finish = Finisher(codec.dtype)
         self._checked = contents.guarantee.kind == "lossless"
@@ -83,7 +82,7 @@ class Reconstruction:
         way, pieces = self._way(shard), [Piece(shard, chunk, slice(offset, offset + 1), 0, 1)]
         samples = np.empty((1, *self._codec.sample_shape), self._codec.dtype)
         if way.mode is Mode.LATENTS and not (way.patched or self._checked):
-            latents = self._chunk(LATENTS, pieces[0])[pieces[0].offsets]
+            latents = self._chunks.read(LATENTS, pieces[0])[pieces[0].offsets]
             check_latents(latents, pieces, self._contents.objects)
             self._finish(self._decoder(latents), samples.reshape(1, -1))
         else:
@@ -114,7 +113,7 @@ class Reconstruction:
         self, way: _Way, pieces: list[Piece], workers: Alone, samples: NDArray[Any]
     ) -> None:
         """Apply the reader's formula: batch by batch, the network is quickest that way."""
-        count, name = len(samples), _RESIDUALS.get(way.mode)
+        count, name = len(samples), RESIDUALS_OF.get(way.mode)
         flat = samples.reshape(count, -1)
         latents = None
         if way.mode.needs_network:
@@ -145,8 +144,8 @@ class Reconstruction:
     def _patch(self, samples: NDArray[Any], pieces: list[Piece]) -> None:
         """Put the elements in place that no formula holds."""
         for piece in pieces:
-            mask = self._chunk(PATCHED, piece)[piece.offsets].astype(np.bool_)
-            patches = self._chunk(PATCHES, piece)[piece.offsets]
+            mask = self._chunks.read(PATCHED, piece)[piece.offsets].astype(np.bool_)
+            patches = self._chunks.read(PATCHES, piece)[piece.offsets]
             samples[piece.start : piece.stop][mask] = patches[mask]
 
     def _prove(self, way: _Way, samples: NDArray[Any], pieces: list[Piece]) -> None:
@@ -159,18 +158,10 @@ class Reconstruction:
             samples[piece.start : piece.stop] = chunk[piece.offsets]
 
     def _proved_chunk(self, way: _Way, piece: Piece) -> NDArray[Any]:
-        held = self._grid.shard_size(piece.shard) - piece.chunk * self._grid.chunk_samples
-        count = min(held, self._grid.chunk_samples)
-        chunk = np.empty((count, *self._codec.sample_shape), self._codec.dtype)
-        whole = Piece(piece.shard, piece.chunk, slice(count), 0, count)
+        whole = self._chunks.whole(piece)
+        chunk = np.empty((whole.stop, *self._codec.sample_shape), self._codec.dtype)
         self._restore(way, [whole], ALONE, chunk)
-        recorded = self._contents.record(piece.shard)["samples_crc32c"][piece.chunk]
-        if google_crc32c.value(chunk.tobytes()) != recorded:
-            raise GuaranteeViolated(
-                f"{self._contents.objects}: chunk {piece.chunk} of shard {piece.shard} decodes on "
-                f"{self._codec.device} to other samples than were written; read it with another "
-                f"device (--device cpu), or on a machine like the one that wrote it"
-            )
+        self._chunks.check_proof(whole, chunk, self._codec.device)
         return chunk
 
     def _gather(
@@ -187,12 +178,8 @@ class Reconstruction:
 
         def read(share: list[Piece]) -> None:
             for piece in share:
-                values[piece.start : piece.stop] = self._chunk(name, piece)[piece.offsets]
+                values[piece.start : piece.stop] = self._chunks.read(name, piece)[piece.offsets]
 
         threads = min(workers.count, len(pieces) // _CHUNKS_A_THREAD)
         workers.each(read, shares(pieces, max(1, threads)))
         return values
-
-    def _chunk(self, name: str, piece: Piece) -> NDArray[Any]:
-        where = (name, piece.shard, piece.chunk)
-        return self._cache.get(where, functools.partial(self._contents.read_chunk, *where))

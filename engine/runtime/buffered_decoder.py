@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from engine.runtime.codec import Codec, check_step
 from engine.runtime.forks import no_fork
-from engine.runtime.session import BoundRun, Network
+from engine.runtime.session import BoundRun
 
 
 class BufferedDecoder:
@@ -45,47 +45,25 @@ class BufferedDecoder:
             made = np.empty(*self._latents), np.empty(*self._samples)
             with no_fork:
                 network = self._codec.decoder
-            buffers = self._of_thread.buffers = _Buffers(network, self._step, *made)
+            buffers = self._of_thread.buffers = _Buffers(network.bind(self._step), *made)
         return buffers.run(latents)
 
 
-class _Buffers(BoundRun):
-    """Input and output of one thread, bound once for each change of the number of samples."""
+class _Buffers:
+    """Input and output of one thread, which stay bound while the number of samples stays."""
 
-    def __init__(
-        self,
-        network: Network,
-        step: NDArray[np.float32],
-        latents: NDArray[Any],
-        samples: NDArray[Any],
-    ) -> None:
-        super().__init__(network, step)
-        self._latents, self._samples = latents, samples
+    def __init__(self, bound: BoundRun, latents: NDArray[Any], samples: NDArray[Any]) -> None:
+        self._bound, self._latents, self._samples = bound, latents, samples
         self._select(1)
-        self._is_bound = False
 
     def run(self, latents: NDArray[Any]) -> NDArray[Any]:
         if len(latents) != len(self._batch):
             self._select(len(latents))
         self._batch[...] = latents
-        if self._is_bound:
-            self._run_again()
-        else:
-            self(self._batch, self._out)
-            # What is bound to a session on another device was copied there, and stays as it was.
-            self._is_bound = self._network.device == "cpu"
+        self._bound(self._batch, self._out)
         return self._flat
 
     def _select(self, count: int) -> None:
         """Take the first samples of the buffers."""
         self._batch, self._out = self._latents[:count], self._samples[:count]
         self._flat = self._out.reshape(count, -1)
-        self._is_bound = False
-
-    def _run_again(self) -> None:
-        """What is bound stays bound: binding takes longer than decoding one small sample."""
-        try:
-            self._network.session.run_with_iobinding(self._binding)
-        except Exception:
-            with self._network.failures_named():
-                raise

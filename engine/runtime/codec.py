@@ -190,11 +190,15 @@ class Codec:
         """The decoder on this codec's device: integer latents in, unfinished floats out."""
         return self._network(DECODER)
 
+    def network_content(self, role: str) -> bytes:
+        """The graph that plays a role: that of the files, or a cheaper encoder."""
+        variant = self._variant if role == ENCODER else None
+        return self.files.role(role) if variant is None else variant
+
     def _network(self, role: str) -> Network:
         with self._lock:
             if role not in self._networks:
-                variant = self._variant if role == ENCODER else None
-                content = self.files.role(role) if variant is None else variant
+                content = self.network_content(role)
                 self._networks[role] = Network(content, self.device, self._threads)
             return self._networks[role]
 

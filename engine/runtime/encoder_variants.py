@@ -82,9 +82,7 @@ def make_variant(files: CodecFiles, name: EncoderName, samples: NDArray[Any]) ->
 
 
 def named_encoder(codec: Codec, name: EncoderName, samples: NDArray[Any]) -> EncoderChoice | None:
-    """The encoder `name` as `choose_encoder` would make it of the same samples, unmeasured."""
-    if name == "float32":
-        return EncoderChoice(name)
+    """The cheaper encoder `name` as `choose_encoder` would make it of the same samples."""
     content = make_variant(codec.files, name, _spread(samples[::2], CALIBRATION_SAMPLES))
     return None if content is None else EncoderChoice(name, content=content)
 

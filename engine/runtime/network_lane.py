@@ -101,7 +101,7 @@ class NetworkLane:
         from cuda_kernels.capture_gate import GATE
 
         with GATE.alone():  # the first run captures, and takes memory before that
-            network = Network(_content(codec, role), codec.device, 1, cuda=cuda)
+            network = Network(codec.network_content(role), codec.device, 1, cuda=cuda)
             run = DeviceRun(network, self._step, source, result)
             run(self.batch_samples)
         with self.queue:
@@ -132,11 +132,6 @@ class LaneDecoder:
                 lane.decode(stop - start)
                 found.append(queue.download(lane.reconstruction[: stop - start]))
         return np.concatenate(found)
-
-
-def _content(codec: Codec, role: str) -> bytes:
-    variant = codec.encoder_variant if role == ENCODER else None
-    return codec.files.role(role) if variant is None else variant
 
 
 def open_captured_lane(

@@ -12,10 +12,10 @@ from engine.errors import CorruptCodec, InvalidInput
 from engine.runtime.codec import Codec
 from engine.runtime.device_encoding import DeviceEncoder
 from engine.runtime.half_encoder import half_encoder
-from engine.runtime.measured_batch import MeasuredBatch
 from engine.runtime.measured_encoding import HostEncoder, open_measured_encoder
 
 from ..devices import assert_same_latents, needs_gpu, on_each_device
+from .measured_run import run
 
 pytest.importorskip("torch")
 
@@ -28,16 +28,6 @@ def coded(request, make_codec):
     rng = np.random.default_rng(0)
     data = (rng.normal(size=(75, 3, 4, 5)) * 20 + 60).clip(0, 120).astype(request.param)
     return make_codec(data, 12), data
-
-
-def run(encoder, codec, samples, *, measured=True):
-    """The batch that an encoder fills, of which nothing was set before."""
-    out = MeasuredBatch.empty(len(samples), codec.manifest.latent, measured=measured)
-    out.latents.fill(99)
-    for errors in out.errors or ():
-        errors.fill(-1)
-    encoder(samples, out)
-    return out
 
 
 def check(found, codec, samples, device, step=1.0):

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from engine.runtime.device_encoding import DeviceEncoder
-from engine.runtime.measured_batch import MeasuredBatch
 from engine.runtime.measured_encoding import HostEncoder, open_measured_encoder
+
+from .measured_run import run
 
 DTYPES = ["u1", "i2", "u4", "i8", "f2", "f4", "f8"]
 
@@ -18,16 +19,6 @@ def coded(request, make_codec):
     rng = np.random.default_rng(0)
     data = (rng.normal(size=(200, 3, 4, 5)) * 20 + 100).clip(0, 255).astype(request.param)
     return make_codec(data, 12), data
-
-
-def run(encoder, codec, samples, *, measured=True):
-    """The batch that an encoder fills, of which nothing was set before."""
-    out = MeasuredBatch.empty(len(samples), codec.manifest.latent, measured=measured)
-    out.latents.fill(99)
-    for errors in out.errors or ():
-        errors.fill(-1)
-    encoder(samples, out)
-    return out
 
 
 def assert_equal(one, other):
