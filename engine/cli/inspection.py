@@ -38,7 +38,6 @@ def info_command(path: Path, *, device: str, retune: bool, as_json: bool, **opti
     Example: engine info digits.zarr
     """
     import engine
-    from engine.runtime.tuning import tune
     from engine.store.root import is_store
 
     if is_store(path):
@@ -47,7 +46,7 @@ def info_command(path: Path, *, device: str, retune: bool, as_json: bool, **opti
     else:
         limit = options["max_memory_bytes"]
         codec = engine.Codec.load(path, device, max_memory_bytes=limit)
-        facts = codec_facts(codec) | {"tuning": tune(codec, refresh=retune).to_json()}
+        facts = codec_facts(codec) | _measured(codec, retune=retune)
     if as_json:
         print_json(facts)
     else:
@@ -142,6 +141,18 @@ def codec_facts(codec: Codec) -> dict[str, Any]:
         "calibration": dict(manifest.calibration),
         "training": dict(manifest.training),
     }
+
+
+def _measured(codec: Codec, *, retune: bool) -> dict[str, Any]:
+    """How this codec runs quickest here; JSON-able."""
+    from engine.codec.files import ENCODER
+    from engine.runtime.encoder_choice import encoder_speed_ups
+    from engine.runtime.tuning import tune
+
+    tuning = tune(codec, refresh=retune).to_json()
+    if ENCODER not in codec.roles:
+        return {"tuning": tuning}
+    return {"tuning": tuning, "encoder_speed_ups": encoder_speed_ups(codec, refresh=retune)}
 
 
 def store_facts(store: Store) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from engine.jobs.choose_coding import choose_coding
 from engine.jobs.guaranteed_shards import GuaranteedShards
 from engine.jobs.shard_facts import SourceFacts
-from engine.jobs.shard_task import Batches
+from engine.jobs.shard_task import Blocks
 from engine.jobs.ways import Way, ways
 from engine.sources import spread_rows
 from engine.store.coding import ZSTD, Coded, Coding
@@ -26,11 +26,11 @@ _RARE = Coded(coding=Coding(ZSTD, 3, samples_last=False))
 
 
 def choose_codings(
-    plan: StorePlan, shards: GuaranteedShards, batches: Callable[[int, int], Batches]
+    plan: StorePlan, shards: GuaranteedShards, blocks: Callable[[int, int], Blocks]
 ) -> StorePlan:
     """The plan with the codings that are smallest, and with the network only if it pays for itself.
 
-    `batches` yields the samples [start, stop).
+    `blocks` yields the samples [start, stop).
     """
     size, samples = plan.grid.chunk_samples, plan.grid.samples
     tried: list[list[Way]] = []
@@ -38,7 +38,7 @@ def choose_codings(
     for chunk in spread_rows(max(1, samples // size), _CHUNKS):
         start = int(chunk) * size
         count = min(size, samples - start)
-        shard = shards.run(batches(start, start + count), count, SourceFacts())
+        shard = shards.run(blocks(start, start + count), count, SourceFacts())
         tried.append(list(ways(shard, shards.rules, keep_latents=False)))
         measured += count
     chunks = _rows_by_array(tried)

@@ -30,7 +30,7 @@ from engine.jobs.measured_shards import MeasuredShards
 from engine.jobs.pipeline import run_shards
 from engine.jobs.rules import Rules, make_rules
 from engine.jobs.running import Running
-from engine.jobs.shard_task import Batches, ShardCompressor, ShardTask
+from engine.jobs.shard_task import Blocks, ShardCompressor, ShardTask
 from engine.jobs.sidecars import LostSidecar, Sidecar
 from engine.jobs.survey import Survey
 from engine.runtime.codec import Codec, batches
@@ -44,7 +44,7 @@ from engine.store.plan import StorePlan
 from engine.store.root import is_store
 from engine.store.writer import StoreWriter, any_commit, discard
 
-_READ_BYTES = 4 * 1024 * 1024
+_BLOCK_BYTES = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -97,18 +97,16 @@ class CompressionJob:
             self.source, start, stop, allow_nonfinite=self.guarantee.nonfinite == "keep"
         )
 
-    def batches(self, start: int, stop: int) -> Batches:
-        """The samples [start, stop) batch by batch, each with its first row, counted from 0.
+    def blocks(self, start: int, stop: int) -> Blocks:
+        """The samples [start, stop) block by block, each with its first row, counted from 0.
 
-        Several batches are read at once: a read maps a piece of a file, or decodes whole chunks.
+        A block is several batches: whatever is done to one waits for Python's interpreter lock.
         """
         batch = self.running.batch
         row_bytes = self.source.dtype.itemsize * math.prod(self.source.sample_shape)
-        block = max(1, _READ_BYTES // (row_bytes * batch)) * batch
-        for begin, end in batches(stop - start, block):
-            samples = self.read(start + begin, start + end)
-            for first, last in batches(end - begin, batch):
-                yield begin + first, samples[first:last]
+        size = max(1, _BLOCK_BYTES // (row_bytes * batch)) * batch
+        for first, last in batches(stop - start, size):
+            yield first, self.read(start + first, start + last)
 
     @functools.cached_property
     def rules(self) -> Rules:
@@ -178,7 +176,7 @@ class CompressionJob:
         if begun is not None and begun.head.fingerprint == plan.fingerprint:
             with contextlib.suppress(CorruptStore):  # then what is measured again is the same
                 return plan.with_coded(begun.arrays)
-        return choose_codings(plan, self._guaranteed(plan), self.batches)
+        return choose_codings(plan, self._guaranteed(plan), self.blocks)
 
     def _grid(self) -> RowGrid:
         sample, latent = self.codec.manifest.sample, self.codec.manifest.latent
@@ -194,7 +192,7 @@ class CompressionJob:
         counter = _Counter(len(self.source), self.progress)
         task = ShardTask(
             writer.plan,
-            self.batches,
+            self.blocks,
             self.sidecars,
             self.compressor(writer.plan),
             writer,

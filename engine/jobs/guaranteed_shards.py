@@ -17,7 +17,7 @@ from engine.errors import GuaranteeViolated
 from engine.jobs.gaps import fill_gaps
 from engine.jobs.rules import Rules
 from engine.jobs.shard_facts import SourceFacts, error_fields, quality_codes
-from engine.jobs.shard_task import Batches, MadeShard, Making
+from engine.jobs.shard_task import Blocks, MadeShard, Making
 from engine.jobs.survey import Survey
 from engine.jobs.ways import ShardSamples, Way, ways
 from engine.runtime.codec import Codec
@@ -30,7 +30,7 @@ from engine.store.shard import ShardObject, split_shard
 class GuaranteedShards:
     """Makes shards that keep a promise; `codec` runs on one thread a call.
 
-    `batch_samples` are how many samples most batches have; by default as many as suit the codec.
+    `batch_samples` go through its networks at once; by default as many as suit it.
     `codec` has passed the probes of `certificate`; sessions of its own on a device pass them, too.
     """
 
@@ -41,7 +41,7 @@ class GuaranteedShards:
     batch_samples: int | None = None
     certificate: Certificate | None = None
 
-    def __call__(self, samples: Batches, count: int) -> Making:
+    def __call__(self, samples: Blocks, count: int) -> Making:
         """Run the networks on the samples of a shard."""
         source = SourceFacts()
         return functools.partial(self._kept, self.run(samples, count, source), source)
@@ -73,7 +73,7 @@ class GuaranteedShards:
             **self._checksums(shard.samples),
         }
 
-    def run(self, samples: Batches, count: int, source: SourceFacts) -> ShardSamples:
+    def run(self, samples: Blocks, count: int, source: SourceFacts) -> ShardSamples:
         """Gather the samples of a shard, and run the networks as far as a way may need them."""
         reconstructs = self.rules.room is not None
         run = None
@@ -81,13 +81,13 @@ class GuaranteedShards:
             run = self._networks.start(count, reconstructs=reconstructs)
         sample = self.codec.manifest.sample
         gathered = np.empty((count, *sample.shape), sample.dtype)
-        for first, batch in samples:
-            rows = slice(first, first + len(batch))
-            missing = self.survey.verbatim(batch)
-            source.add(batch, missing)
-            gathered[rows] = batch
+        for first, block in samples:
+            rows = slice(first, first + len(block))
+            missing = self.survey.verbatim(block)
+            source.add(block, missing)
+            gathered[rows] = block
             if run is not None:
-                run(rows, batch, fill_gaps(batch, missing, self.survey))
+                run(rows, block, fill_gaps(block, missing, self.survey))
         verbatim = self.survey.verbatim(gathered)
         if run is None:
             return ShardSamples(gathered, verbatim, None, None)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.jobs.shard_facts import SourceFacts, error_fields, quality_codes
-from engine.jobs.shard_task import Batches, MadeShard, Making
+from engine.jobs.shard_task import Blocks, MadeShard, Making
 from engine.runtime.measured_batch import MeasuredBatch
 from engine.runtime.measured_encoding import MeasuredEncoder
 from engine.store.ledger import Mode
@@ -20,21 +20,20 @@ from engine.store.plan import LATENTS, QUALITY, StorePlan
 class MeasuredShards:
     """Makes shards of latents, measured if the plan has quality.
 
-    Per batch nothing is copied, and what can wait for the whole shard does: there it is a tenth of
-    the work.
+    Nothing is copied, and what can wait for the whole shard does: there it is a tenth of the work.
     """
 
     plan: StorePlan
     encoder: MeasuredEncoder
 
-    def __call__(self, samples: Batches, count: int) -> Making:
+    def __call__(self, samples: Blocks, count: int) -> Making:
         """Encode the samples of a shard, and measure what decoding them will return."""
         latent = self.plan.codec.manifest.latent
         whole = MeasuredBatch.empty(count, latent, measured=self.plan.has_quality)
         source = SourceFacts()
-        for first, batch in samples:
-            self.encoder(batch, whole[first : first + len(batch)])
-            source.add(batch)
+        for first, block in samples:
+            source.add(block)
+            self.encoder(block, whole[first : first + len(block)])
         return functools.partial(self._made, whole, source)
 
     def _made(self, shard: MeasuredBatch, source: SourceFacts) -> MadeShard:

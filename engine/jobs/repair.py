@@ -154,7 +154,7 @@ class _Repair:
 
     def _made(self, shard: int) -> MadeShard:
         start, stop = self._plan.grid.shard_rows(shard)
-        return self._compress(self._job.batches(start, stop), stop - start)()
+        return self._compress(self._job.blocks(start, stop), stop - start)()
 
     def _sidecars(self, shard: int, *, ledger_lost: bool = False) -> dict[str, ShardObject]:
         """The objects of the sidecars of a shard: as they lie there, if they are whole.

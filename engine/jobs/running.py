@@ -16,12 +16,8 @@ from engine.jobs.survey import Survey
 from engine.runtime.calibration import calibration_rows
 from engine.runtime.codec import Codec
 from engine.runtime.device import available_cores
-from engine.runtime.encoder_variants import (
-    EncoderChoice,
-    EncoderName,
-    choose_encoder,
-    named_encoder,
-)
+from engine.runtime.encoder_choice import choose_encoder
+from engine.runtime.encoder_variants import EncoderChoice, EncoderName, named_encoder
 from engine.runtime.layout_trials import BATCH_COST_S
 from engine.runtime.tuning import Tuning, known_tuning, tune
 from engine.sources import Source
@@ -32,7 +28,7 @@ EncoderOption = Literal["auto", "float32", "int8", "float16"]
 _CUDA_WORKERS = 4  # so many keep a GPU busy: two copy and compute, two hash and gather
 # Shorter jobs would spend on measuring a good part of what it could save them.
 _WORTH_CHOOSING_S, _WORTH_TUNING_S = 1.0, 10.0
-_CHOOSING_SHARE, _LONGEST_CHOICE_S = 0.1, 0.6
+_CHOOSING_SHARE, _LONGEST_CHOICE_S = 0.05, 0.3
 _WORTH_RUNNING_S = 6 * BATCH_COST_S
 _MOST_BATCHES = 4  # of those that suit the codec by the size of its samples
 

@@ -15,7 +15,7 @@ from engine.runtime.value_range import value_range
 
 
 class SourceFacts:
-    """Digest and range of the raw samples of a shard, fed batch by batch, in order."""
+    """Digest and range of the raw samples of a shard, fed block by block, in order."""
 
     def __init__(self) -> None:
         """Nothing seen yet."""

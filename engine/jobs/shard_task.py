@@ -16,7 +16,7 @@ from engine.store.plan import SIDECARS, StorePlan
 from engine.store.shard import ShardObject
 from engine.store.writer import StoreWriter
 
-Batches = Iterator[tuple[int, NDArray[Any]]]
+Blocks = Iterator[tuple[int, NDArray[Any]]]
 MadeShard = tuple[dict[str, ShardObject], dict[str, Any]]
 Making = Callable[[], MadeShard]
 
@@ -31,19 +31,19 @@ class ShardCompressor(Protocol):
     That makes the objects of the shard, by array, and the ledger's facts of its samples.
     """
 
-    def __call__(self, samples: Batches, count: int) -> Making:
-        """Take `count` samples that come in batches, each with its first row in the shard."""
+    def __call__(self, samples: Blocks, count: int) -> Making:
+        """Take `count` samples that come in blocks, each with its first row in the shard."""
 
 
 @dataclass(frozen=True)
 class ShardTask:
     """Everything that the shards of a job share; calling it with a shard does half of that shard.
 
-    `batches` yields the samples [start, stop). Thread-safe: no two calls touch the same shard.
+    `blocks` yields the samples [start, stop). Thread-safe: no two calls touch the same shard.
     """
 
     plan: StorePlan
-    batches: Callable[[int, int], Batches]
+    blocks: Callable[[int, int], Blocks]
     sidecars: Mapping[str, Sidecar | LostSidecar]
     compressor: ShardCompressor
     writer: StoreWriter
@@ -59,7 +59,7 @@ class ShardTask:
             Cancelled: the job was asked to stop.
         """
         start, stop = self.plan.grid.shard_rows(shard)
-        making = self.compressor(self._batches(start, stop), stop - start)
+        making = self.compressor(self._blocks(start, stop), stop - start)
         return functools.partial(self._commit, shard, making)
 
     def _commit(self, shard: int, making: Making) -> None:
@@ -68,8 +68,8 @@ class ShardTask:
         made |= encode_sidecars(self.plan, self.sidecars, start, stop)
         self.writer.commit(shard, made, facts)
 
-    def _batches(self, start: int, stop: int) -> Batches:
-        for first, samples in self.batches(start, stop):
+    def _blocks(self, start: int, stop: int) -> Blocks:
+        for first, samples in self.blocks(start, stop):
             if self.cancelled.is_set():
                 raise Cancelled("stopped")
             yield first, samples

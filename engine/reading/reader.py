@@ -16,7 +16,7 @@ from engine.reading.chunk_cache import ChunkCache
 from engine.reading.pieces import blocks
 from engine.reading.reconstruction import Reconstruction
 from engine.reading.workers import ALONE, Workers
-from engine.runtime.buffered_decoder import BufferedDecoder
+from engine.runtime.buffered_networks import BufferedNetworks
 from engine.runtime.codec import Codec
 from engine.runtime.device import available_cores
 from engine.runtime.layout_trials import Layout
@@ -50,10 +50,10 @@ class Reader:
         running = codec.on(codec.device, layout.threads_per_run)
         certify_store(contents, running)
         self._contents, self._codec = contents, codec
-        decoder = BufferedDecoder(running, contents.attributes["step"], layout.batch_samples)
+        networks = BufferedNetworks(running, contents.attributes["step"], layout.batch_samples)
         self.block_samples = _block_samples(contents, layout.batch_samples)
         self._workers = Workers(layout.callers)
-        parts = (contents, running, decoder)
+        parts = (contents, running, networks)
         self._at_random = Reconstruction(*parts, ChunkCache(cache_bytes), self._workers)
         # Reading everything would drive out of a cache what is asked for again.
         self._in_bulk = Reconstruction(*parts, ChunkCache(0), ALONE)

@@ -14,7 +14,7 @@ from engine.reading.latents import check_latents
 from engine.reading.pieces import Piece, cut, packed, shares
 from engine.reading.stored_chunks import RESIDUALS_OF, StoredChunks
 from engine.reading.workers import ALONE, Alone
-from engine.runtime.buffered_decoder import BufferedDecoder
+from engine.runtime.buffered_networks import BufferedNetworks
 from engine.runtime.codec import Codec, batches
 from engine.runtime.finishing import Finisher
 from engine.runtime.residuals import restore
@@ -42,12 +42,12 @@ class Reconstruction:
         self,
         contents: StoreContents,
         codec: Codec,
-        decoder: BufferedDecoder,
+        networks: BufferedNetworks,
         cache: ChunkCache,
         workers: Alone,
     ) -> None:
         """Read from `contents` through `cache`; `workers` do what can be done at once."""
-        self._contents, self._codec, self._decoder = contents, codec, decoder
+        self._contents, self._codec, self._networks = contents, codec, networks
         self._cache, self._workers = cache, workers
         self._chunks = StoredChunks(contents, cache)
         self._grid = contents.arrays[LATENTS].grid
@@ -84,7 +84,7 @@ class Reconstruction:
         if way.mode is Mode.LATENTS and not (way.patched or self._checked):
             latents = self._chunks.read(LATENTS, pieces[0])[pieces[0].offsets]
             check_latents(latents, pieces, self._contents.objects)
-            self._finish(self._decoder(latents), samples.reshape(1, -1))
+            self._finish(self._networks.decode(latents), samples.reshape(1, -1))
         else:
             self._fill(way, pieces, samples)
         sample: NDArray[Any] = samples[0]
@@ -124,14 +124,18 @@ class Reconstruction:
 
         def restore_batch(batch: tuple[int, int]) -> None:
             rows = slice(*batch)
-            y = np.full((1, 1), way.base) if latents is None else self._decoder(latents[rows])
+            y = (
+                np.full((1, 1), way.base)
+                if latents is None
+                else self._networks.decode(latents[rows])
+            )
             if residuals is None or steps is None:
                 self._finish(y, flat[rows])
             else:
                 flat[rows] = restore(y, residuals[rows], steps[rows], flat.dtype)
 
         share = max(_SAMPLES_A_THREAD, -(-count // workers.count))
-        size = min(share, self._decoder.batch_samples)
+        size = min(share, self._networks.batch_samples)
         workers.each(restore_batch, list(batches(count, size)))
         if way.patched:
             workers.each(functools.partial(self._patch, samples), shares(pieces, workers.count))

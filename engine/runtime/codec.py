@@ -32,6 +32,7 @@ class Codec:
         manifest: what the codec takes and makes.
         files: the codec's files.
         device: `cpu` or `cuda`.
+        encoder_name: `float32`, or the kind of a cheaper encoder that is used instead.
     """
 
     def __init__(self, files: CodecFiles, device: str = "auto", threads: int = 0) -> None:
@@ -45,6 +46,7 @@ class Codec:
         self.files = files
         self.device: Device = resolve_device(device)
         self._threads = threads
+        self.encoder_name = "float32"
         self._variant: bytes | None = None
         self._networks: dict[str, Network] = {}
         self._lock = threading.Lock()
@@ -78,17 +80,17 @@ class Codec:
     def on(self, device: str, threads: int = 0) -> Codec:
         """The same codec on another device, or with another number of threads per batch."""
         codec = Codec(self.files, device, threads)
-        codec._variant = self._variant
+        codec.encoder_name, codec._variant = self.encoder_name, self._variant
         return codec
 
-    def with_encoder(self, content: bytes) -> Codec:
-        """The same codec, which encodes with a cheaper graph than the one in its files.
+    def with_encoder(self, name: str, content: bytes) -> Codec:
+        """The same codec, which encodes with a cheaper graph of that name than its files'.
 
         `content` comes from `make_variant`: it isn't checked as files are. Files, manifest and
         digest stay: what decodes, and what a store keeps, is the same.
         """
         codec = self.on(self.device, self._threads)
-        codec._variant = content
+        codec.encoder_name, codec._variant = name, content
         return codec
 
     @property
@@ -115,11 +117,6 @@ class Codec:
     def latent_shape(self) -> tuple[int, ...]:
         """Shape of one sample's latents."""
         return self.manifest.latent.shape
-
-    @property
-    def encoder_variant(self) -> bytes | None:
-        """The graph that encodes instead of the one in the files, if there is one."""
-        return self._variant
 
     @functools.cached_property
     def roles(self) -> tuple[str, ...]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import hashlib
+import json
 import platform
 import re
 from pathlib import Path
@@ -23,6 +25,12 @@ def machine_facts(device: Device) -> dict[str, str | int]:
         "onnxruntime": _onnxruntime_version(),
     }
     return facts | ({"gpu": gpu_name()} if device == "cuda" else {})
+
+
+def name_measurement(kind: str, device: Device, *subject: str) -> str:
+    """The file in the user's cache that keeps what was measured of a subject on this machine."""
+    key = json.dumps([*subject, machine_facts(device)], sort_keys=True)
+    return f"{kind}-{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
 
 
 @functools.cache

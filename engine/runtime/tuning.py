@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from dataclasses import asdict, dataclass, fields
 from typing import Any, get_args
@@ -21,7 +19,7 @@ from engine.runtime.layout_trials import (
     shares,
     speed,
 )
-from engine.runtime.machine import machine_facts
+from engine.runtime.machine import name_measurement
 from engine.runtime.user_cache import read_cached, write_cached
 
 BUDGET_S = 1.5
@@ -96,11 +94,8 @@ def tune(codec: Codec, *, refresh: bool = False) -> Tuning:
 
 
 def _name(codec: Codec) -> str:
-    """The file that keeps what was measured of a codec, with its encoder, on this machine."""
-    variant = codec.encoder_variant
-    encoder = None if variant is None else hashlib.sha256(variant).hexdigest()
-    key = json.dumps([codec.digest, encoder, machine_facts(codec.device)], sort_keys=True)
-    return f"tuning-{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
+    """The file that keeps what was measured of a codec, with its kind of encoder, here."""
+    return name_measurement("tuning", codec.device, codec.digest, codec.encoder_name)
 
 
 def known_tuning(codec: Codec) -> Tuning | None:

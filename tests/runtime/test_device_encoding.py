@@ -111,7 +111,9 @@ def test_samples_may_be_read_only_or_strided(digits_codec, digits, device):
 
 @on_each_device
 def test_a_cheaper_encoder_is_used(digits_codec, digits, device):
-    variant = digits_codec.on(device).with_encoder(half_encoder(digits_codec.files.role(ENCODER)))
+    variant = digits_codec.on(device).with_encoder(
+        "float16", half_encoder(digits_codec.files.role(ENCODER))
+    )
     found = run(DeviceEncoder(variant, 1.0, BATCH), digits_codec, digits[:64])
     expected = variant.encode(digits[:64])
     assert (expected != digits_codec.encode(digits[:64])).any()
@@ -122,7 +124,7 @@ def test_an_unusable_step_or_network_is_refused(digits_codec):
     with pytest.raises(InvalidInput, match="step"):
         DeviceEncoder(digits_codec, 0.0)
     with pytest.raises(CorruptCodec):
-        DeviceEncoder(digits_codec.with_encoder(b"no graph"), 1.0)
+        DeviceEncoder(digits_codec.with_encoder("int8", b"no graph"), 1.0)
 
 
 @needs_gpu

@@ -20,7 +20,7 @@ from engine.runtime.codec import batches
 from engine.runtime.device_shard import DeviceNetworks
 from engine.runtime.network_lane import LaneDecoder, open_captured_lane
 from engine.runtime.quantiser import Bounds, HostQuantiser
-from engine.runtime.shard_networks import HostNetworks, open_shard_networks
+from engine.runtime.shard_networks import HostShards, open_shard_networks
 from engine.sources import open_source
 
 from ..devices import assert_same_latents, needs_gpu, on_each_device
@@ -73,7 +73,7 @@ def test_residuals_are_those_of_the_host(coded, device, base):
     found = surveyed(data)
     verbatim = found.verbatim(data)
     started = run(DeviceNetworks(codec.on(device), 1.0, BATCH), data, found)
-    host = run(HostNetworks(codec, 1.0), data, found)
+    host = run(HostShards(codec, 1.0), data, found)
     assert_same_latents(started.latents, host.latents, device)
     # The same reconstruction for both: what is compared is what becomes of it.
     on_device = started.quantiser(data, verbatim)
@@ -198,7 +198,7 @@ def test_a_lane_decodes_probes_as_it_decodes_samples(digits_codec, digits, devic
 
 
 def test_the_device_decides(digits_codec):
-    assert isinstance(open_shard_networks(digits_codec, 1.0), HostNetworks)
+    assert isinstance(open_shard_networks(digits_codec, 1.0), HostShards)
 
 
 @needs_gpu

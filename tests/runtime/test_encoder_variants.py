@@ -10,14 +10,8 @@ from onnx import helper
 from engine import Codec, CorruptCodec, InvalidInput
 from engine.codec.files import CodecFiles
 from engine.codec.sample_format import SampleFormat
-from engine.runtime.encoder_variants import (
-    LEAST_SPEED_UP,
-    MOST_LOSS_DB,
-    EncoderChoice,
-    choose_encoder,
-    make_variant,
-    psnr_loss_db,
-)
+from engine.runtime.encoder_choice import choose_encoder, encoder_speed_ups, psnr_loss_db
+from engine.runtime.encoder_variants import EncoderChoice, make_variant
 from engine.runtime.integer_encoder import integer_encoder, largest_exact_weight
 from engine.runtime.packing import pack_networks
 from engine.runtime.session import Network
@@ -83,7 +77,7 @@ def test_a_layer_that_sees_samples_takes_the_raw_integers(digits_codec, digits):
     assert operators(content).count("MatMulInteger") == 1
     assert "QuantizeLinear" not in operators(content)
     assert operators(content)[0] != "Cast"
-    variant = digits_codec.with_encoder(content)
+    variant = digits_codec.with_encoder("int8", content)
     assert abs(psnr_loss_db(digits_codec, variant, digits[1::10], 1.0)) < 0.02
 
 
@@ -100,7 +94,7 @@ def test_latents_are_close_to_those_of_the_float32_encoder(make_codec, dtype, li
     ]
     assert [np.abs(values).max() for values in rounded] == [limit]
     for step in (1.0, 3.0):
-        approximate = codec.with_encoder(content).encode(data, step).astype(int)
+        approximate = codec.with_encoder("int8", content).encode(data, step).astype(int)
         assert np.abs(approximate - codec.encode(data, step)).max() <= (3 if limit == 127 else 5)
 
 
@@ -109,16 +103,16 @@ def test_float_samples_are_rounded_within_their_range(make_codec):
     codec = make_codec(data, 6)
     content = make_variant(codec.files, "int8", data)
     assert operators(content).count("QuantizeLinear") == 1
-    approximate = codec.with_encoder(content).encode(data).astype(int)
+    approximate = codec.with_encoder("int8", content).encode(data).astype(int)
     assert np.abs(approximate - codec.encode(data)).max() <= 5
 
 
 @pytest.mark.parametrize("name", ["int8", "float16"])
 def test_convolutions_and_branches(conv_codec, images, name):
     content = make_variant(conv_codec.files, name, images[::2])
-    variant = conv_codec.with_encoder(content)
+    variant = conv_codec.with_encoder("int8", content)
     latents, expected = variant.encode(images).astype(int), conv_codec.encode(images).astype(int)
-    assert (variant.digest, variant.encoder_variant) == (conv_codec.digest, content)
+    assert (variant.digest, variant.network_content("encoder")) == (conv_codec.digest, content)
     assert not np.array_equal(latents, expected)
     assert np.abs(latents - expected).max() < 0.05 * np.abs(expected).max()
     assert abs(psnr_loss_db(conv_codec, variant, images[1::2], 1.0)) < 0.05
@@ -168,6 +162,7 @@ def test_a_network_without_weights_stays_as_it_is(float_network):
     sample = SampleFormat((2, 3), data.dtype, (2, 3), (0.0, 255.0))
     files = pack_networks(flatten, back, sample, data, 8, training={})
     assert make_variant(files, "int8", data) is None
+    assert encoder_speed_ups(Codec(files, "cpu")) == {}
     assert choose_encoder(Codec(files, "cpu"), data) == EncoderChoice("float32")
 
 
@@ -207,48 +202,6 @@ def test_the_same_samples_give_the_same_bytes(conv_codec, images, tmp_path):
     assert list(temporary.iterdir()) == []
 
 
-def test_a_choice_keeps_what_it_promises(digits_codec, digits):
-    choice = choose_encoder(digits_codec, digits[::5])
-    assert choice.name in ("float32", "int8")
-    encoding = choice.apply(digits_codec)
-    assert encoding.digest == digits_codec.digest
-    if choice.name == "int8":
-        assert choice.psnr_loss_db < MOST_LOSS_DB
-        assert choice.speed_up >= LEAST_SPEED_UP
-        assert choice.content == make_variant(digits_codec.files, "int8", digits[::5][::2])
-        assert len(choice.identity["sha256"]) == 64
-    else:
-        assert encoding is digits_codec
-        assert choice.identity == {"name": "float32"}
-
-
-def test_an_encoder_that_loses_too_much_is_not_taken(digits_codec, digits, monkeypatch):
-    from engine.runtime import encoder_variants
-
-    monkeypatch.setattr(encoder_variants, "LEAST_SPEED_UP", 0.0)
-    assert choose_encoder(digits_codec, digits[::5]).name == "int8"
-    monkeypatch.setattr(encoder_variants, "MOST_LOSS_DB", -1.0)
-    assert choose_encoder(digits_codec, digits[::5]) == EncoderChoice("float32")
-
-
-def test_the_loss_is_that_of_the_decoded_samples(digits_codec, digits):
-    held_out = digits[::20]
-    content = make_variant(digits_codec.files, "int8", digits[::10])
-    variant = digits_codec.with_encoder(content)
-    errors = [
-        np.mean((digits_codec.decode(codec.encode(held_out)).astype(float) - held_out) ** 2)
-        for codec in (digits_codec, variant)
-    ]
-    expected = 10 * np.log10(errors[1] / errors[0])
-    assert psnr_loss_db(digits_codec, variant, held_out, 1.0) == pytest.approx(expected)
-    assert psnr_loss_db(digits_codec, digits_codec, held_out, 1.0) == 0.0
-
-
-@pytest.mark.parametrize("count", [0, 1])
-def test_too_few_samples_choose_float32(digits_codec, digits, count):
-    assert choose_encoder(digits_codec, digits[:count]).name == "float32"
-
-
 def test_what_can_not_be_made_is_refused(digits_codec, digits):
     with pytest.raises(InvalidInput, match="must be float32, int8 or float16, got 'int4'"):
         make_variant(digits_codec.files, "int4", digits[:9])
@@ -263,11 +216,11 @@ def test_what_can_not_be_made_is_refused(digits_codec, digits):
 
 def test_another_encoder_stays_on_other_threads(digits_codec, digits):
     content = make_variant(digits_codec.files, "int8", digits[::10])
-    variant = digits_codec.with_encoder(content)
+    variant = digits_codec.with_encoder("int8", content)
     moved = variant.on("cpu", threads=1)
-    assert moved.encoder_variant == content
+    assert moved.network_content("encoder") == content
     np.testing.assert_array_equal(moved.encode(digits[:99]), variant.encode(digits[:99]))
-    assert digits_codec.encoder_variant is None
+    assert digits_codec.network_content("encoder") != content
 
 
 @pytest.mark.parametrize("rows", [1, 7, 256])

@@ -148,7 +148,7 @@ def test_every_machine_codec_and_encoder_is_measured_by_itself(digits_codec, mon
 
     tune(digits_codec)
     own = files()
-    tune(digits_codec.with_encoder(digits_codec.files.role("encoder")))
+    tune(digits_codec.with_encoder("int8", digits_codec.files.role("encoder")))
     assert len(files()) == 2
     for name, value in (("available_cores", 1), ("processor_name", "another")):
         before = files()
