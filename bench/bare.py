@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.timing import Work, interleave
+from bench.timing import Rounds, Work, interleave
 from engine.runtime.device import available_cores
 
 BATCHES = (64, 128, 256, 512, 1024)
@@ -51,28 +51,54 @@ class BareRun:
         return f"batch {self.batch}, {self.callers} callers x {self.threads} threads"
 
 
-def best_bare_run(
+def bare_runs(
     networks: Sequence[bytes], values: NDArray[Any], batches: Sequence[int] = BATCHES
-) -> BareRun:
-    """The quickest of all batch sizes and layouts, tried on the first of `values`."""
+) -> list[BareRun]:
+    """Of each layout of threads the quickest batch size, tried on the first of `values`.
+
+    Which layout is the quicker one takes longer to tell: threads that share a run spin a while
+    after it, and slow down what is tried next. So each is to take part in what is measured.
+    """
     cores = available_cores()
-    candidates = {}
-    for callers, threads in {(1, cores), (cores, 1)}:
-        sessions = tuple(open_session(content, threads) for content in networks)
-        for batch in batches:
-            candidate = BareRun(sessions, batch, callers, threads)
-            candidates[str(candidate)] = candidate
-    some = values[: batches[0] * cores]
+    return [
+        _best_batch(networks, values, batches, callers, threads)
+        for callers, threads in sorted({(1, cores), (cores, 1)})
+    ]
+
+
+def _best_batch(
+    networks: Sequence[bytes],
+    values: NDArray[Any],
+    batches: Sequence[int],
+    callers: int,
+    threads: int,
+) -> BareRun:
+    sessions = tuple(open_session(content, threads) for content in networks)
+    candidates = {str(batch): BareRun(sessions, batch, callers, threads) for batch in batches}
+    some = values[: batches[0] * callers]
     began = time.perf_counter()
-    next(iter(candidates.values()))(some)
+    candidates[str(batches[0])](some)
     count = int(len(some) * TRIAL_S / (time.perf_counter() - began))
-    trial = np.ascontiguousarray(values[: max(count, max(batches) * cores)])
+    trial = np.ascontiguousarray(values[: max(count, max(batches) * callers)])
     works = {name: Work(_trying(candidate, trial)) for name, candidate in candidates.items()}
     return candidates[interleave(works, TRIAL_ROUNDS).fastest()]
 
 
 def _trying(candidate: BareRun, trial: NDArray[Any]) -> Callable[[int], None]:
     return lambda _: candidate(trial)
+
+
+def bare_works(name: str, runs: Sequence[BareRun], values: NDArray[Any]) -> dict[str, Work]:
+    """Each of the runs over all values, to be measured; `fastest_bare` keeps one as `name`."""
+    return {f"{name}: {run}": Work(_trying(run, values), len(values)) for run in runs}
+
+
+def fastest_bare(name: str, rounds: Rounds) -> tuple[Rounds, str]:
+    """The rounds with the fastest of the runs called `name` alone, and how that one ran."""
+    runs = [work for work in rounds.seconds if work.startswith(f"{name}: ")]
+    best = min(runs, key=rounds.median_s)
+    seconds = {work: spent for work, spent in rounds.seconds.items() if work not in runs}
+    return Rounds({name: rounds.seconds[best], **seconds}), best.removeprefix(f"{name}: ")
 
 
 def open_session(content: bytes, threads: int) -> Session:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import engine
-from bench.bare import best_bare_run
+from bench.bare import bare_runs, bare_works, fastest_bare
 from bench.ratios import Ratio, print_ratios, to_json
 from bench.raw_zarr import ZSTD, open_tensorstore, write_raw_zarr
 from bench.timing import Rounds, Work, interleave
@@ -49,9 +49,9 @@ def _measure(name: str, count: int, runs: int, folder: Path) -> dict[str, Any]:
     engine.compress(samples, folder / f"{name}.zarr", workload.codec, device="cpu")
     with engine.open(folder / f"{name}.zarr", "cpu") as store:
         latents = np.asarray(store.latents[:])
-        bare = best_bare_run([workload.codec.files.role(DECODER)], latents)
+        bare = bare_runs([workload.codec.files.role(DECODER)], latents)
         works = {
-            BARE: Work(lambda _: bare(latents), count),
+            **bare_works(BARE, bare, latents),
             ARRAY: Work(lambda _: np.asarray(store), count),
             FILE: Work(
                 lambda _: engine.decode(store, folder / "decoded.npy", overwrite=True), count
@@ -59,15 +59,15 @@ def _measure(name: str, count: int, runs: int, folder: Path) -> dict[str, Any]:
             WRITE: Work(lambda _: _write(samples, folder / "written.npy"), count),
             **_zarr_works(samples[:ZARR_SAMPLES], folder, store.contents.part.chunk_samples),
         }
-        rounds = interleave(works, runs, settle=True)
+        rounds, layout = fastest_bare(BARE, interleave(works, runs, settle=True))
     ratios = _ratios(name, rounds)
-    print(f"\n{name}: {count} samples; {BARE}: {bare}")
+    print(f"\n{name}: {count} samples; {BARE}: {layout}")
     print_ratios(ratios)
     return {
         "ratios": to_json(ratios),
         "samples_per_s": rounds.items_per_s(),
         "samples": count,
-        "layout": str(bare),
+        "layout": layout,
         "runs": runs,
     }
 

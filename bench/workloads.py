@@ -33,12 +33,13 @@ class Workload:
 def make_workload(name: str) -> Workload:
     """Fit `dense`, `conv` or `klt` to the digits for an epoch and make a codec of it.
 
-    Its layout is measured, as `engine info` or a long job does once on each machine. `klt` is as
+    How it runs is measured, as `engine info` or a long job does once on each machine. `klt` is as
     large as a codec trained for rate and distortion; see `bench.klt`.
     """
     # Loads torch before engine.training asks torch's threads to wait without spinning: a script
     # of torch alone, which the benchmarks measure too, wouldn't.
     from bench.klt import klt_pair
+    from engine.runtime.encoder_choice import encoder_speed_ups
     from engine.runtime.tuning import tune
     from engine.sources import open_source
     from engine.training import fit
@@ -59,6 +60,7 @@ def make_workload(name: str) -> Workload:
         networks = trained.encoder, trained.decoder
         codec = engine.pack(*networks, path, digits, input_range=(0, 1), device="cpu")
     tune(codec)
+    encoder_speed_ups(codec)
     return Workload(name, codec, trained.encoder, trained.decoder)
 
 

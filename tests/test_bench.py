@@ -1,5 +1,6 @@
 """Every benchmark runs, at sizes that say nothing about speed, and yields what it should."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -11,12 +12,13 @@ import pytest
 
 from bench import bulk, decode, kernels, memory, open, random
 from bench.__main__ import BENCHMARKS, run_and_record
-from bench.bare import best_bare_run
+from bench.bare import bare_runs, fastest_bare
 from bench.bounded_peers import installed
 from bench.equal_quality import PEERS, tune
 from bench.ratios import Ratio, to_json
 from bench.timing import Rounds, Work, interleave
 from bench.workloads import varied_digits
+from engine.runtime.device import available_cores
 
 RUNS = {
     "bulk": lambda: bulk.run({"klt": 300}, runs=1),
@@ -150,12 +152,22 @@ def test_a_ratio_without_target_has_no_verdict():
 def test_the_bare_limit_runs_every_value_through_both_networks(digits_codec, digits):
     files = digits_codec.files
     networks = [files.contents[name] for name in ("encoder.onnx", "decoder.onnx")]
-    run = best_bare_run(networks, digits[:100], batches=(16, 32))
-    assert run.batch in (16, 32)
-    seen = []
-    counted = type(run)((lambda batch: seen.append(len(batch)),), 32, run.callers, run.threads)
-    counted(digits[:100])
-    assert sum(seen) == 100
+    runs = bare_runs(networks, digits[:100], batches=(16, 32))
+    cores = available_cores()
+    assert {(run.callers, run.threads) for run in runs} == {(1, cores), (cores, 1)}
+    for run in runs:
+        assert run.batch in (16, 32)
+        seen = []
+        counted = dataclasses.replace(run, sessions=(seen.append,))
+        counted(digits[:100])
+        assert sum(map(len, seen)) == 100
+
+
+def test_of_the_bare_runs_only_the_fastest_counts():
+    rounds = Rounds({"bare: a": (3.0, 3.0), "bare: b": (2.0, 2.0), "ours": (4.0, 4.0)})
+    kept, layout = fastest_bare("bare", rounds)
+    assert layout == "b"
+    assert kept.seconds == {"bare": (2.0, 2.0), "ours": (4.0, 4.0)}
 
 
 def test_no_two_digits_are_alike():
