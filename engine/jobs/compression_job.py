@@ -44,7 +44,8 @@ from engine.store.plan import StorePlan
 from engine.store.root import is_store
 from engine.store.writer import StoreWriter, any_commit, discard
 
-_BLOCK_BYTES = 4 * 1024 * 1024
+# What is read at once; a job that is stopped goes on to the end of it.
+_BLOCK_BYTES, _BLOCK_BATCHES = 4 * 1024 * 1024, 16
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ class CompressionJob:
         """
         batch = self.running.batch
         row_bytes = self.source.dtype.itemsize * math.prod(self.source.sample_shape)
-        size = max(1, _BLOCK_BYTES // (row_bytes * batch)) * batch
+        size = min(max(1, _BLOCK_BYTES // (row_bytes * batch)), _BLOCK_BATCHES) * batch
         for first, last in batches(stop - start, size):
             yield first, self.read(start + first, start + last)
 

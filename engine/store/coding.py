@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numcodecs import zstd
 from numpy.typing import NDArray
 
 from engine.errors import CorruptStore, InvalidInput, one_line
 from engine.store.prediction import NO_PREDICTION, Prediction
-from engine.store.zstd_frame import decompress_frame
+from engine.store.zstd_frame import compress_frame, decompress_frame
 
 ZSTD = "zstd"
 PCODEC = "pcodec"
@@ -107,19 +106,18 @@ class Coding:
 
     def encode(self, values: NDArray[Any]) -> bytes:
         """Encode a chunk `(chunk_samples, ...)`."""
-        content: bytes
         if self.coder == PCODEC:
             from pcodec import standalone
 
             flat = np.ascontiguousarray(values, values.dtype.newbyteorder("=")).reshape(-1)
-            content = standalone.simple_compress(flat, _pcodec_config(self.level, flat.dtype))
+            content: bytes = standalone.simple_compress(
+                flat, _pcodec_config(self.level, flat.dtype)
+            )
             return content
         stored = _bytes_of(values) if self.planes else values
         ordered = stored.transpose(self._order(values.ndim))
-        content = zstd.compress(
-            np.ascontiguousarray(ordered, stored.dtype.newbyteorder("<")), self.level
-        )
-        return content
+        little = np.ascontiguousarray(ordered, stored.dtype.newbyteorder("<"))
+        return compress_frame(little, self.level)
 
     def decode(
         self, content: bytes, shape: tuple[int, ...], dtype: np.dtype[Any], where: str

@@ -1,4 +1,4 @@
-"""Decompresses one zstd frame into an array; what the frame states is believed only once checked.
+"""Arrays as zstd frames, and back; what a frame states is believed only once it is checked.
 
 Format: RFC 8878. numcodecs makes a context for every call, which takes as long as decompressing a
 chunk of latents, and more where threads do so at once; its library lets us keep one a thread.
@@ -17,6 +17,14 @@ from numpy.typing import NDArray
 from engine.errors import CorruptStore, one_line
 
 _MAGIC = b"\x28\xb5\x2f\xfd"
+
+
+def compress_frame(values: NDArray[Any], level: int) -> bytes:
+    """The bytes of a C-contiguous array as a zstd frame, the same that numcodecs makes."""
+    if _LIBRARY is not None:
+        return _contexts(_LIBRARY).compress(values, level)
+    content: bytes = zstd.compress(values, level)
+    return content
 
 
 def decompress_frame(
@@ -66,63 +74,88 @@ def _measure_frame(content: bytes, where: str) -> tuple[int, int]:
 
 def _load_library() -> ctypes.CDLL | None:
     """The zstd that numcodecs brings along, if this build of it can be called."""
+    pointer, size = ctypes.c_void_p, ctypes.c_size_t
     try:
         library = ctypes.CDLL(zstd.__file__)
-        library.ZSTD_createDCtx.restype = ctypes.c_void_p
-        library.ZSTD_freeDCtx.argtypes = [ctypes.c_void_p]
-        library.ZSTD_getErrorName.argtypes = [ctypes.c_size_t]
+        library.ZSTD_createCCtx.restype = pointer
+        library.ZSTD_createDCtx.restype = pointer
+        library.ZSTD_freeCCtx.argtypes = [pointer]
+        library.ZSTD_freeDCtx.argtypes = [pointer]
+        library.ZSTD_compressBound.argtypes = [size]
+        library.ZSTD_compressBound.restype = size
+        library.ZSTD_compressCCtx.argtypes = [pointer, pointer, size, pointer, size, ctypes.c_int]
+        library.ZSTD_compressCCtx.restype = size
+        library.ZSTD_decompressDCtx.argtypes = [pointer, pointer, size, ctypes.c_char_p, size]
+        library.ZSTD_decompressDCtx.restype = size
+        library.ZSTD_isError.argtypes = [size]
+        library.ZSTD_getErrorName.argtypes = [size]
         library.ZSTD_getErrorName.restype = ctypes.c_char_p
-        library.ZSTD_decompressDCtx.restype = ctypes.c_size_t
     except (AttributeError, OSError):
         return None
-    pointer, size = ctypes.c_void_p, ctypes.c_size_t
-    library.ZSTD_decompressDCtx.argtypes = [pointer, pointer, size, ctypes.c_char_p, size]
     return library
 
 
 _LIBRARY = _load_library()
 
 
-class _Context:
-    """What zstd works with while it decompresses; one thread's at a time."""
+class _Contexts:
+    """What zstd works with; one thread's at a time."""
 
     def __init__(self, library: ctypes.CDLL) -> None:
         self._library = library
-        self._pointer = library.ZSTD_createDCtx()
-        if not self._pointer:
+        self._compressing = library.ZSTD_createCCtx()
+        self._decompressing = library.ZSTD_createDCtx()
+        if not (self._compressing and self._decompressing):
             raise MemoryError("zstd has no memory for a context")
+        self._room = ctypes.create_string_buffer(0)
+
+    def compress(self, values: NDArray[Any], level: int) -> bytes:
+        """A frame of `values` (C-contiguous) that states its size."""
+        largest: int = self._library.ZSTD_compressBound(values.nbytes)
+        if len(self._room) < largest:
+            self._room = ctypes.create_string_buffer(largest)
+        room = ctypes.addressof(self._room)
+        size: int = self._library.ZSTD_compressCCtx(
+            self._compressing, room, largest, values.ctypes.data, values.nbytes, level
+        )
+        if self._library.ZSTD_isError(size):
+            raise MemoryError(f"zstd can't compress {values.nbytes} bytes ({self._reason(size)})")
+        return ctypes.string_at(room, size)
 
     def decompress(self, content: bytes, values: NDArray[Any]) -> str | None:
         """Fill `values` (C-contiguous); what is wrong with `content`, or None."""
         size, target = values.nbytes, ctypes.c_char.from_buffer(values)  # type: ignore[arg-type]
         found: int = self._library.ZSTD_decompressDCtx(
-            self._pointer, ctypes.byref(target), size, content, len(content)
+            self._decompressing, ctypes.byref(target), size, content, len(content)
         )
-        if found == size:
-            return None
-        reason: bytes = self._library.ZSTD_getErrorName(found)
+        return None if found == size else self._reason(found)
+
+    def _reason(self, code: int) -> str:
+        reason: bytes = self._library.ZSTD_getErrorName(code)
         return reason.decode()
 
     def __del__(self) -> None:
-        if getattr(self, "_pointer", None):
-            self._library.ZSTD_freeDCtx(self._pointer)
+        if hasattr(self, "_room"):
+            self._library.ZSTD_freeCCtx(self._compressing)
+            self._library.ZSTD_freeDCtx(self._decompressing)
 
 
 _of_thread = threading.local()
 
 
+def _contexts(library: ctypes.CDLL) -> _Contexts:
+    """Those of the calling thread."""
+    try:
+        contexts: _Contexts = _of_thread.contexts
+    except AttributeError:
+        contexts = _of_thread.contexts = _Contexts(library)
+    return contexts
+
+
 def _decompress(content: bytes, values: NDArray[Any]) -> str | None:
     """Fill `values`; what is wrong with `content`, or None."""
-    if _LIBRARY is None:
-        return _decompress_by_numcodecs(content, values)
-    try:
-        context: _Context = _of_thread.context
-    except AttributeError:
-        context = _of_thread.context = _Context(_LIBRARY)
-    return context.decompress(content, values)
-
-
-def _decompress_by_numcodecs(content: bytes, values: NDArray[Any]) -> str | None:
+    if _LIBRARY is not None:
+        return _contexts(_LIBRARY).decompress(content, values)
     try:
         zstd.decompress(content, values)
     except (RuntimeError, ValueError) as error:

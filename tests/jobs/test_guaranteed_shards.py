@@ -164,7 +164,7 @@ def test_a_job_that_was_stopped_between_shards_goes_on(keep_latents, make_codec,
     asked |= {"shard_samples": 10, "batch": 5, "threads": 1}
 
     def stop(done, _):
-        if done == 45:
+        if done == 50:
             raise Stop
 
     with pytest.raises(Stop):

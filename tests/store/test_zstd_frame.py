@@ -1,4 +1,4 @@
-"""Frames decompress alike by a context of our own and by numcodecs."""
+"""Frames come and go alike by contexts of our own and by numcodecs."""
 
 import threading
 
@@ -8,7 +8,7 @@ from numcodecs import zstd
 
 from engine.errors import CorruptStore
 from engine.store import zstd_frame
-from engine.store.zstd_frame import decompress_frame
+from engine.store.zstd_frame import compress_frame, decompress_frame
 
 from ..laws import same_values
 
@@ -36,6 +36,16 @@ def test_what_was_compressed(library):
         assert same_values(decompressed(zstd.compress(values(), level)), values())
 
 
+@pytest.mark.parametrize("level", [1, 3, 19])
+def test_a_frame_is_the_one_that_numcodecs_makes(library, level):
+    for rows in (1, 500, 7, 4000):
+        chunk = values(rows, (rows, 30))
+        chunk.flags.writeable = False
+        content = compress_frame(chunk, level)
+        assert content == bytes(zstd.compress(chunk, level))
+        assert same_values(decompressed(content, chunk.shape), chunk)
+
+
 def test_a_damaged_frame_does_not_spoil_the_next(library):
     good = zstd.compress(values(), 1)
     refused = 0
@@ -59,11 +69,12 @@ def test_another_size_is_damage(library):
 
 def test_threads_have_contexts_of_their_own(library):
     expected = [values(seed, (256, 32)) for seed in range(6)]
-    contents, failures = [zstd.compress(array, 1) for array in expected], []
+    contents, failures = [bytes(zstd.compress(array, 1)) for array in expected], []
 
     def work(which):
         for _ in range(300):
-            if not same_values(decompressed(contents[which], (256, 32)), expected[which]):
+            same = same_values(decompressed(contents[which], (256, 32)), expected[which])
+            if not (same and compress_frame(expected[which], 1) == contents[which]):
                 failures.append(which)
 
     threads = [threading.Thread(target=work, args=[which]) for which in range(6)]
