@@ -2,7 +2,8 @@
 
 The limit is `InferenceSession.run` of the decoder over ready latents in memory, at the batch size
 and thread layout that are best for it. `engine.decode` also syncs what it writes: what that alone
-costs is measured beside it.
+costs is measured beside it, and apart from what writes nothing, which is slower for a while where
+the system has just filled its memory with files.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from engine.codec.files import DECODER
 
 SAMPLES = {"dense": 400_000, "conv": 80_000}
 ZARR_SAMPLES = 65_536
-RUNS = 5
+RUNS = 9
 
 ARRAY = "np.asarray(store)"
 FILE = "engine.decode to .npy"
@@ -50,22 +51,26 @@ def _measure(name: str, count: int, runs: int, folder: Path) -> dict[str, Any]:
     with engine.open(folder / f"{name}.zarr", "cpu") as store:
         latents = np.asarray(store.latents[:])
         bare = bare_runs([workload.codec.files.role(DECODER)], latents)
-        works = {
-            **bare_works(BARE, bare, latents),
+        limit = bare_works(BARE, bare, latents)
+        reading = {
             ARRAY: Work(lambda _: np.asarray(store), count),
+            **_zarr_works(samples[:ZARR_SAMPLES], folder, store.contents.part.chunk_samples),
+        }
+        writing = {
             FILE: Work(
                 lambda _: engine.decode(store, folder / "decoded.npy", overwrite=True), count
             ),
             WRITE: Work(lambda _: _write(samples, folder / "written.npy"), count),
-            **_zarr_works(samples[:ZARR_SAMPLES], folder, store.contents.part.chunk_samples),
         }
-        rounds, layout = fastest_bare(BARE, interleave(works, runs, settle=True))
-    ratios = _ratios(name, rounds)
+        read, layout = fastest_bare(BARE, interleave(limit | reading, runs))
+        written, _ = fastest_bare(BARE, interleave(limit | writing, runs, settle=True))
+    targets = _TARGETS.get(name, ())
+    ratios = [*_ratios(ARRAY, read, targets), *_ratios(FILE, written, targets)]
     print(f"\n{name}: {count} samples; {BARE}: {layout}")
     print_ratios(ratios)
     return {
         "ratios": to_json(ratios),
-        "samples_per_s": rounds.items_per_s(),
+        "samples_per_s": {"reading": read.items_per_s(), "writing": written.items_per_s()},
         "samples": count,
         "layout": layout,
         "runs": runs,
@@ -87,12 +92,12 @@ def _write(samples: NDArray[Any], path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def _ratios(name: str, rounds: Rounds) -> list[Ratio]:
-    others = [other for other in (WRITE, ZSTD, TENSORSTORE) if other in rounds.seconds]
+def _ratios(
+    work: str, rounds: Rounds, targets: tuple[float, float] | tuple[()] = ()
+) -> list[Ratio]:
+    """What there is a target for, then everything else beside `work`."""
+    others = [other for other in rounds.seconds if other not in (work, BARE)]
     return [
-        *(
-            Ratio(f"{work} / {BARE}", rounds.speed_ratio(work, BARE), *_TARGETS.get(name, ()))
-            for work in (ARRAY, FILE)
-        ),
-        *(Ratio(f"{ARRAY} / {other}", rounds.speed_ratio(ARRAY, other)) for other in others),
+        Ratio(f"{work} / {BARE}", rounds.speed_ratio(work, BARE), *targets),
+        *(Ratio(f"{work} / {other}", rounds.speed_ratio(work, other)) for other in others),
     ]
