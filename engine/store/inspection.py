@@ -47,7 +47,7 @@ def inspect(
         broken = [key for key in orphans if not _is_intact(contents, key)]
         problems |= dict.fromkeys(broken, "damaged (its checksum is wrong)")
     places = {sha256: key for key, (_, sha256) in expected.items()}
-    longest = max(_READ_BYTES, *(size for size, _ in expected.values()))
+    longest = max([_READ_BYTES, *(size for size, _ in expected.values())])
     for done, (key, entry) in enumerate(sorted(expected.items()), 1):
         problem = _problem(contents, key, entry, places, longest)
         if problem is not None:
