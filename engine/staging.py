@@ -6,10 +6,13 @@ import contextlib
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from engine.errors import StorageError
+
+_REMOVALS, _SETTLING_S = 10, 0.05
 
 
 @contextlib.contextmanager
@@ -27,14 +30,25 @@ def staged(path: str | os.PathLike[str]) -> Iterator[Path]:
         parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.partial-", dir=parent))
         made, replaced = folder / "made", folder / "replaced"
+        finished = False
         try:
             yield made
             if target.is_dir():  # a rename can't replace a folder that holds something
                 target.replace(replaced)
             made.replace(target)
+            finished = True
         finally:
             if replaced.exists() and not target.exists():
                 replaced.replace(target)
-            shutil.rmtree(folder, ignore_errors=True)
+            _remove(folder, tries=1 if finished else _REMOVALS)
     except OSError as error:
         raise StorageError(f"{target}: can't write it: {error.strerror or error}") from None
+
+
+def _remove(folder: Path, tries: int) -> None:
+    """Remove a folder, into which threads of zarr may write on for a while after an error."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for _ in range(tries - 1):
+        time.sleep(_SETTLING_S)
+        if folder.exists():
+            shutil.rmtree(folder, ignore_errors=True)

@@ -1,7 +1,10 @@
+import contextlib
 import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 
 import pytest
 
@@ -75,3 +78,19 @@ def test_a_read_only_parent_is_one_line(tmp_path):
     tmp_path.chmod(0o500)
     with pytest.raises(StorageError, match="Permission denied"), staged(tmp_path / "out"):
         pass
+
+
+def test_a_thread_that_writes_on_after_a_failure_leaves_nothing(tmp_path):
+    def write_on(folder):
+        for _ in range(20):
+            folder.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(OSError):
+                (folder / "chunk").write_text("late")
+            time.sleep(0.01)
+
+    with pytest.raises(RuntimeError, match="full"), staged(tmp_path / "out") as made:
+        thread = threading.Thread(target=write_on, args=[made])
+        thread.start()
+        raise RuntimeError("full")
+    thread.join()
+    assert list(tmp_path.iterdir()) == []

@@ -8,7 +8,9 @@ import json
 import math
 import os
 import re
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +22,8 @@ from engine.limits import DEFAULT_MEMORY_LIMIT
 if TYPE_CHECKING:
     from engine.training import Progress
 
-INTERRUPTED = 130
+INTERRUPTED, TERMINATED = 130, 143
+_RESUMABLE = ("train", "compress", "repair", "bench")
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _UNITS |= {f"{unit}i": 1 << 10 * power for power, unit in enumerate("kmgt", 1)}
 
@@ -106,19 +109,26 @@ step_option = click.option(
 )
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, which schedulers send before they kill: it leaves in order what Ctrl-C does."""
+
+
 class CatchErrors(click.Group):
-    """Turns errors into one line and exit code 1, Ctrl-C into 130."""
+    """Turns errors into one line and exit code 1, Ctrl-C into 130, SIGTERM into 143."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command."""
         try:
-            return super().invoke(ctx)
+            with _sigterm_raises():
+                return super().invoke(ctx)
         except EngineError as error:
             click.echo(f"error: {error}", err=True)
             ctx.exit(1)
-        except KeyboardInterrupt:
-            click.echo("interrupted: run the same command again to go on", err=True)
-            ctx.exit(INTERRUPTED)
+        except KeyboardInterrupt as stop:
+            resumes = ctx.invoked_subcommand in _RESUMABLE
+            what = "run the same command again to go on" if resumes else "nothing was written"
+            click.echo(f"interrupted: {what}", err=True)
+            ctx.exit(TERMINATED if isinstance(stop, Terminated) else INTERRUPTED)
         except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
             raise  # click ends quietly where nobody reads on
         except Exception as error:
@@ -130,6 +140,22 @@ class CatchErrors(click.Group):
                 err=True,
             )
             ctx.exit(1)
+
+
+@contextlib.contextmanager
+def _sigterm_raises() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(*_: object) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def print_json(value: Any, **more: Any) -> None:

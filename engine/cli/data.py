@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -97,7 +98,9 @@ def compress_command(data: str, store: Path, *, as_json: bool, **options: Any) -
             "ratio": f"{report.ratio:.2f}",
             "guarantee": f"{report.guarantee}{_kept_text(report)}",
             "PSNR": f"{psnr_text(report.psnr_db)}, worst sample {psnr_text(report.worst_psnr_db)}",
-            "max error": f"{report.max_abs_error:.6g}",
+            "max error": "not measured"
+            if math.isnan(report.max_abs_error)
+            else f"{report.max_abs_error:.6g}",
             "saturated": f"{report.saturated_fraction:.2%} of latents",
             "speed": f"{report.samples_per_s:,.0f} samples/s on {report.device}, "
             f"{report.encoder} encoder"

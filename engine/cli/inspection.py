@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -114,8 +115,13 @@ def repair_command(store: Path, *, as_json: bool, **options: Any) -> None:
     for verb, names in (("made again", report.repaired), ("removed", report.removed)):
         for name in names:
             click.echo(f"{verb}: {name}")
+    if not (report.repaired or report.removed):
+        click.echo(f"{store}: nothing is damaged, nothing was changed")
+        return
     same = "as they were" if report.identical else "anew, within the guarantee"
-    click.echo(f"{store}: {len(report.repaired)} objects {same}, {len(report.removed)} removed")
+    click.echo(
+        f"{store}: {len(report.repaired)} objects made again, {same}; {len(report.removed)} removed"
+    )
 
 
 def codec_facts(codec: Codec) -> dict[str, Any]:
@@ -174,6 +180,7 @@ def store_facts(store: Store) -> dict[str, Any]:
         "latent_bytes": summary.latent_bytes,
         "codec_bytes": summary.codec_bytes,
         "guarantee": summary.guarantee,
+        "encoder": contents.head.fingerprint["encoder"]["name"],
         "shards": {mode: count for mode, count in summary.modes.items() if count},
         "exceptions": summary.exceptions,
         "patches": summary.patches,
@@ -202,7 +209,7 @@ def _text(name: str, value: Any) -> str:
     if name.endswith("_bytes"):
         return size_text(value)
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return "not measured" if math.isnan(value) else f"{value:.4g}"
     if isinstance(value, dict):
         return (
             ", ".join(

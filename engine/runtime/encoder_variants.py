@@ -68,7 +68,7 @@ def make_variant(files: CodecFiles, name: EncoderName, samples: NDArray[Any]) ->
     if name == "float16":
         return half_encoder(content)
     if name != "int8":
-        raise InvalidInput(f"the encoder must be float32, int8 or float16, got {name!r}")
+        raise InvalidInput(f"the encoder must be auto, float32, int8 or float16, got {name!r}")
     if not len(samples):
         raise InvalidInput("an int8 encoder is calibrated on samples, found none")
     return integer_encoder(content, samples)

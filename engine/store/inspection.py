@@ -97,7 +97,7 @@ def _problem(
         return None
     if found in places:
         return f"swapped (these are the bytes of {places[found]})"
-    if len(content) <= longest and _is_shard(contents, key) and _is_intact(contents, key):
+    if 0 < len(content) <= longest and _is_shard(contents, key) and _is_intact(contents, key):
         return "replaced (intact, but not what was committed here: of another store or time)"
     if len(content) < size:
         return f"truncated (expected {size} bytes, found {len(content)})"

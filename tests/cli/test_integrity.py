@@ -78,7 +78,7 @@ def test_repair_says_what_it_did(kept, damaged, tmp_path):
     assert result.exit_code == 0, result.output
     lines = result.output.splitlines()
     assert lines[:-1] == [*(f"made again: {name}" for name in names), "removed: notes.txt"]
-    assert lines[-1] == f"{copy}: {len(names)} objects as they were, 1 removed"
+    assert lines[-1] == f"{copy}: {len(names)} objects made again, as they were; 1 removed"
     assert_same_tree(copy, kept.path)
     report = json.loads(run("repair", copy, "--from", tmp_path / "data.npy", "--json").output)
     assert report == {"repaired": [], "removed": [], "shards": [], "identical": True}

@@ -148,13 +148,16 @@ def wait_for_shards(store, process, count=1):
         time.sleep(0.002)
 
 
-def test_ctrl_c_says_one_line_and_the_same_command_goes_on(interrupted_long, tmp_path):
+@pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_ctrl_c_says_one_line_and_the_same_command_goes_on(
+    interrupted_long, tmp_path, sent, status
+):
     job, store = interrupted_long, tmp_path / "many.zarr"
     with subprocess.Popen(job.command(store), stderr=subprocess.PIPE, text=True) as process:
         wait_for_shards(store, process, 5)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(sent)
         assert process.stderr.read() == "interrupted: run the same command again to go on\n"
-        assert process.wait() == 130
+        assert process.wait() == status
     with pytest.raises(engine.IncompleteStore):
         engine.open(store)
     resumed = json.loads(subprocess.check_output([*job.command(store), "--json"]))

@@ -203,7 +203,7 @@ def test_the_same_samples_give_the_same_bytes(conv_codec, images, tmp_path):
 
 
 def test_what_can_not_be_made_is_refused(digits_codec, digits):
-    with pytest.raises(InvalidInput, match="must be float32, int8 or float16, got 'int4'"):
+    with pytest.raises(InvalidInput, match="must be auto, float32, int8 or float16, got 'int4'"):
         make_variant(digits_codec.files, "int4", digits[:9])
     with pytest.raises(InvalidInput, match="calibrated on samples"):
         make_variant(digits_codec.files, "int8", digits[:0])

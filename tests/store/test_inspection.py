@@ -262,3 +262,9 @@ def test_without_its_ledger_shards_are_known_by_their_own_checksums(seed, copy):
     others = [name for name in names if name != lost]
     chosen = damage_many(copy, seed, others, ["a bit", "half", "longer", "zeros"])
     assert list(found(copy)) == sorted([lost, *chosen])
+
+
+def test_an_emptied_shard_is_called_truncated(copy):
+    name = shard_names(copy)[0]
+    (copy / name).write_bytes(b"")
+    assert found(copy)[name].startswith("truncated (expected ")
