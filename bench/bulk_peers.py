@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.bounded_peers import Pcodec, installed
 from bench.equal_quality import PEERS, tune
 from bench.raw_zarr import COMPRESSORS, folder_bytes, write_raw_zarr
 from bench.timing import Work
 from bench.torch_script import encode_and_measure_with_torch, encode_with_torch
 from bench.workloads import Workload
+from engine.comparing.peers.pcodec import Pcodec
 from engine.runtime.device import available_cores
 
 SCRIPT = "torch script, latents"
@@ -63,11 +63,11 @@ def coder_works(
     """
     chunks = [samples[at : at + chunk_samples] for at in range(0, len(samples), chunk_samples)]
     works, sizes = {}, {}
-    if installed(pcodec := Pcodec()):
+    if (pcodec := Pcodec()).is_installed:
         coded = [len(pcodec.encode(chunk, 0)) for chunk in chunks]
         sizes[pcodec.name] = {"sample_bytes": sum(coded) / len(samples), "psnr_db": None}
         works[pcodec.name] = Work(_coding(lambda c: pcodec.encode(c, 0), chunks), len(samples))
-    for peer in filter(installed, PEERS):
+    for peer in (peer for peer in PEERS if peer.is_installed):
         tuned = tune(peer, chunks[:TUNED_CHUNKS], psnr_db)
         sizes[peer.name] = {"sample_bytes": tuned.sample_bytes, "psnr_db": tuned.psnr_db}
         works[peer.name] = Work(_coding(tuned.encode, chunks), len(samples))
@@ -79,7 +79,7 @@ def missing_peers() -> list[str]:
     return [
         f"{peer.name} is left out: {peer.package} is not installed"
         for peer in (Pcodec(), *PEERS)
-        if not installed(peer)
+        if not peer.is_installed
     ]
 
 

@@ -13,59 +13,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.bounded_peers import Array, Peer, Shape, Sz3, from_floats
-from bench.layouts import MOSAIC, VOLUME, lay, unlay
+from engine.comparing.layouts import VOLUME, lay, unlay
+from engine.comparing.peers.jpeg_xl import JpegXl
+from engine.comparing.peers.peer import Peer
+from engine.comparing.peers.sz3 import Sz3
+from engine.comparing.peers.zfp import Zfp
 
-PACKAGE = "imagecodecs"
 _STEPS = 10
 _FINEST, _COARSEST = 0.1, {"JPEG XL": 25.0}  # of others, coarser than anyone asks for
 _PEAK = 255.0
 
-
-class LossyZfp(Peer):
-    """ZFP to a tolerance, whatever error that makes."""
-
-    name, package, layouts = "ZFP", PACKAGE, (VOLUME,)
-
-    def encode(self, array: Array, bound: float) -> bytes:
-        """Code to a tolerance, which ZFP rounds down to a power of two."""
-        import imagecodecs
-
-        values = array.astype(np.float32)
-        return bytes(imagecodecs.zfp_encode(values, level=bound, mode="accuracy"))
-
-    def decode(self, encoded: bytes, shape: Shape, dtype: np.dtype[Any]) -> Array:
-        """Values about as near as the tolerance."""
-        import imagecodecs
-
-        return from_floats(imagecodecs.zfp_decode(encoded).reshape(shape), dtype)
-
-
-class LossyJpegXl(Peer):
-    """JPEG XL at a distance, at its default effort."""
-
-    name, package, layouts = "JPEG XL", PACKAGE, (MOSAIC,)
-
-    def encode(self, array: Array, bound: float) -> bytes:
-        """Code an image; `bound` is the distance."""
-        import imagecodecs
-
-        return bytes(imagecodecs.jpegxl_encode(array, distance=bound, effort=7, numthreads=1))
-
-    def decode(self, encoded: bytes, shape: Shape, dtype: np.dtype[Any]) -> Array:
-        """The image, more or less."""
-        import imagecodecs
-
-        return np.asarray(imagecodecs.jpegxl_decode(encoded, numthreads=1), dtype).reshape(shape)
-
-
-class LossySz3(Sz3):
-    """SZ3 to an absolute bound, on volumes."""
-
-    layouts: tuple[str, ...] = (VOLUME,)
-
-
-PEERS: tuple[Peer, ...] = (LossySz3(), LossyZfp(), LossyJpegXl())
+PEERS: tuple[Peer, ...] = (Sz3(VOLUME), Zfp(VOLUME), JpegXl())
 
 
 @dataclass(frozen=True)

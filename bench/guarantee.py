@@ -23,21 +23,32 @@ from numpy.typing import NDArray
 
 import engine
 from bench.bounded_data import DataSet, data_sets, has_photographs
-from bench.bounded_peers import (
-    PEERS,
-    Masked,
-    Peer,
-    Quantised,
-    Refused,
-    installed,
-    is_masked,
-    max_abs_error,
-)
-from bench.layouts import lay, unlay
 from bench.principal_components import pack_principal_components
+from engine.comparing.fidelity import max_abs_error
+from engine.comparing.layouts import lay, unlay
+from engine.comparing.peers.blosc import Blosc
+from engine.comparing.peers.jpeg_xl import LosslessJpegXl
+from engine.comparing.peers.masked import Masked, is_masked
+from engine.comparing.peers.pcodec import Pcodec
+from engine.comparing.peers.peer import Peer, Refused
+from engine.comparing.peers.quantised import Quantised
+from engine.comparing.peers.sz3 import Sz3
+from engine.comparing.peers.zfp import BoundedZfp
+from engine.comparing.peers.zstd import Zstd
 from engine.runtime.device import available_cores
 from engine.store.contents import StoreContents
 from engine.store.ledger import Mode
+
+PEERS: tuple[Peer, ...] = (
+    Zstd(3),
+    Zstd(19),
+    Blosc(),
+    Pcodec(),
+    LosslessJpegXl(),
+    Sz3(),
+    BoundedZfp(),
+    *(Quantised(coder) for coder in (Zstd(3), Zstd(19), Pcodec(), LosslessJpegXl())),
+)
 
 
 @dataclass(frozen=True)
@@ -61,7 +72,7 @@ class Row:
 def run() -> dict[str, Any]:
     """Measure store and peers on every data set; returns all rows."""
     for peer in PEERS:
-        if not installed(peer):
+        if not peer.is_installed:
             print(f"{peer.name} is left out: {peer.package} is not installed")
     if not has_photographs():
         print("photographs are left out: scikit-image is not installed")
@@ -88,7 +99,7 @@ def _measure(data: DataSet, folder: Path) -> dict[str, Any]:
 
 def measure_peers(data: DataSet) -> dict[str, list[Row]]:
     """Rows of all peers that are installed, by bound; lossless ones are measured once."""
-    here = [peer for peer in PEERS if installed(peer)]
+    here = [peer for peer in PEERS if peer.is_installed]
     with ThreadPoolExecutor(available_cores()) as pool:
         exact = [pool.submit(_measure_peer, peer, data, 0.0) for peer in here if peer.lossless]
         tables = {
@@ -103,7 +114,7 @@ def measure_peers(data: DataSet) -> dict[str, list[Row]]:
 
 def _lossy(data: DataSet, bound: float) -> list[Peer]:
     """Peers that use the bound; to quantise to bound 0 is to do nothing."""
-    peers = [peer for peer in PEERS if installed(peer) and not peer.lossless]
+    peers = [peer for peer in PEERS if peer.is_installed and not peer.lossless]
     peers = [peer for peer in peers if bound or not isinstance(peer, Quantised)]
     if data.fill_value is None:
         return peers

@@ -13,7 +13,6 @@ import pytest
 from bench import bulk, decode, kernels, memory, open, random
 from bench.__main__ import BENCHMARKS, run_and_record
 from bench.bare import bare_runs, fastest_bare
-from bench.bounded_peers import installed
 from bench.equal_quality import PEERS, tune
 from bench.ratios import Ratio, to_json
 from bench.timing import Rounds, Work, interleave
@@ -178,7 +177,7 @@ def test_no_two_digits_are_alike():
 
 
 @pytest.mark.parametrize(
-    "peer", [pytest.param(peer, id=peer.name) for peer in PEERS if installed(peer)]
+    "peer", [pytest.param(peer, id=peer.name) for peer in PEERS if peer.is_installed]
 )
 def test_a_peer_is_tuned_to_the_coarsest_setting_that_reaches_a_psnr(peer, digits):
     tuned = tune(peer, [digits[:64]], psnr_db=30.0)

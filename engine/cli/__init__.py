@@ -6,6 +6,7 @@ import click
 
 from engine import __version__
 from engine.cli.commands import CatchErrors
+from engine.cli.comparing import bench_command
 from engine.cli.data import compress_command, decode_command, encode_command
 from engine.cli.inspection import info_command, repair_command, verify_command
 from engine.cli.making import pack_command, train_command
@@ -26,5 +27,6 @@ for command in (
     info_command,
     verify_command,
     repair_command,
+    bench_command,
 ):
     main.add_command(command)

@@ -1,26 +1,35 @@
-"""What a store with a guarantee is made of, measured on a few chunks spread over the data."""
+"""What a store is made of, measured on a few chunks spread over the data."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from numpy.typing import NDArray
 
 from engine.jobs.choose_coding import choose_coding
+from engine.jobs.choose_latent_coding import choose_latent_coding
 from engine.jobs.guaranteed_shards import GuaranteedShards
 from engine.jobs.shard_facts import SourceFacts
 from engine.jobs.shard_task import Blocks
 from engine.jobs.ways import Way, ways
 from engine.sources import spread_rows
 from engine.store.coding import ZSTD, Coded, Coding
-from engine.store.plan import PATCHED, PATCHES, QUANTISED, RESIDUALS, VERBATIM, StorePlan
+from engine.store.plan import (
+    LATENTS,
+    PATCHED,
+    PATCHES,
+    QUANTISED,
+    RESIDUALS,
+    VERBATIM,
+    StorePlan,
+)
 from engine.store.shard import encode_chunk
 
 _CHUNKS = 4
-_MEASURED = {RESIDUALS, QUANTISED, VERBATIM, PATCHED, PATCHES}
+_MEASURED = {LATENTS, RESIDUALS, QUANTISED, VERBATIM, PATCHED, PATCHES}
 # Where none of the chunks has patches they are rare, and mostly whole samples.
 _RARE = Coded(coding=Coding(ZSTD, 3, samples_last=False))
 
@@ -42,11 +51,21 @@ def choose_codings(
         tried.append(list(ways(shard, shards.rules, keep_latents=False)))
         measured += count
     chunks = _rows_by_array(tried)
+    latents = chunks.pop(LATENTS, [])
     coded = {name: choose_coding(rows, portable=plan.portable) for name, rows in chunks.items()}
     plan = dataclasses.replace(plan, coded={PATCHED: _RARE, PATCHES: _RARE} | coded)
+    plan = with_latent_coding(plan, latents)
     saved_bytes = sum(_saved_bytes(plan, found) for found in tried) * samples / measured
     pays = saved_bytes > plan.network_bytes or not plan.may_do_without_network
     return plan if pays else plan.without_network()
+
+
+def with_latent_coding(plan: StorePlan, chunks: Sequence[NDArray[Any]]) -> StorePlan:
+    """The plan with the coding that is smallest for latents like these `chunks`."""
+    if plan.portable or not chunks:
+        return plan
+    coding = choose_latent_coding(chunks, plan.grid.samples)
+    return dataclasses.replace(plan, coded={**plan.coded, LATENTS: Coded(coding=coding)})
 
 
 def _rows_by_array(tried: Iterable[Iterable[Way]]) -> dict[str, list[NDArray[Any]]]:

@@ -132,7 +132,7 @@ class CompressionJob:
         return self._guaranteed(plan)
 
     def _guaranteed(self, plan: StorePlan) -> GuaranteedShards:
-        batch = self.running.batch
+        batch = min(self.running.batch, plan.grid.shard_size(0))  # a device fills whole batches
         if not plan.uses_network:
             rules = self.rules.without_network()
             return GuaranteedShards(plan, self.codec, rules, self.survey, batch)

@@ -116,8 +116,8 @@ class GuaranteedShards:
                 start += len(found)
                 if found[: len(expected)].tobytes() != expected.tobytes():
                     raise GuaranteeViolated(
-                        f"{name} doesn't come back from {array.coded.coding} as it went in; "
-                        f"this is a bug, please report it; --portable avoids pcodec"
+                        f"{name} doesn't come back from {array.coded} as it went in; "
+                        f"this is a bug, please report it; --portable keeps to zstd"
                     )
 
     def _saturated(self, way: Way) -> dict[str, Any]:

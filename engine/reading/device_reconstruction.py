@@ -113,4 +113,5 @@ class DeviceReconstruction:
 
     def _gather(self, name: str, pieces: list[Piece]) -> NDArray[Any]:
         """Rows `(n, ...)` of an array, each chunk read once."""
-        return np.concatenate([self._chunks.read(name, piece)[piece.offsets] for piece in pieces])
+        chunks = self._chunks.each(name, pieces)
+        return np.concatenate([chunk[piece.offsets] for piece, chunk in chunks])

@@ -147,10 +147,10 @@ class Reconstruction:
 
     def _patch(self, samples: NDArray[Any], pieces: list[Piece]) -> None:
         """Put the elements in place that no formula holds."""
-        for piece in pieces:
-            mask = self._chunks.read(PATCHED, piece)[piece.offsets].astype(np.bool_)
-            patches = self._chunks.read(PATCHES, piece)[piece.offsets]
-            samples[piece.start : piece.stop][mask] = patches[mask]
+        patched, patches = (self._chunks.each(name, pieces) for name in (PATCHED, PATCHES))
+        for (piece, marks), (_, values) in zip(patched, patches, strict=True):
+            mask = marks[piece.offsets].astype(np.bool_)
+            samples[piece.start : piece.stop][mask] = values[piece.offsets][mask]
 
     def _prove(self, way: _Way, samples: NDArray[Any], pieces: list[Piece]) -> None:
         """Samples of lossless chunks, decoded whole so that their checksums can be compared."""
@@ -181,8 +181,8 @@ class Reconstruction:
             values = np.empty((pieces[-1].stop, *array.item_shape), array.dtype)
 
         def read(share: list[Piece]) -> None:
-            for piece in share:
-                values[piece.start : piece.stop] = self._chunks.read(name, piece)[piece.offsets]
+            for piece, chunk in self._chunks.each(name, share):
+                values[piece.start : piece.stop] = chunk[piece.offsets]
 
         threads = min(workers.count, len(pieces) // _CHUNKS_A_THREAD)
         workers.each(read, shares(pieces, max(1, threads)))

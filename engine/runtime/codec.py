@@ -32,6 +32,7 @@ class Codec:
         manifest: what the codec takes and makes.
         files: the codec's files.
         device: `cpu` or `cuda`.
+        threads: that work on one batch, 0 for all cores.
         encoder_name: `float32`, or the kind of a cheaper encoder that is used instead.
     """
 
@@ -45,7 +46,7 @@ class Codec:
         """
         self.files = files
         self.device: Device = resolve_device(device)
-        self._threads = threads
+        self.threads = threads
         self.encoder_name = "float32"
         self._variant: bytes | None = None
         self._networks: dict[str, Network] = {}
@@ -89,7 +90,7 @@ class Codec:
         `content` comes from `make_variant`: it isn't checked as files are. Files, manifest and
         digest stay: what decodes, and what a store keeps, is the same.
         """
-        codec = self.on(self.device, self._threads)
+        codec = self.on(self.device, self.threads)
         codec.encoder_name, codec._variant = name, content
         return codec
 
@@ -196,7 +197,7 @@ class Codec:
         with self._lock:
             if role not in self._networks:
                 content = self.network_content(role)
-                self._networks[role] = Network(content, self.device, self._threads)
+                self._networks[role] = Network(content, self.device, self.threads)
             return self._networks[role]
 
     def _checked(self, batch: ArrayLike) -> NDArray[Any]:

@@ -22,15 +22,20 @@ class DeviceRun:
     """
 
     def __init__(self, network: Network, step: Tensor, source: Tensor, result: Tensor) -> None:
-        """Bind `step` (1,); `source` and `result` `(rows, ...)` are bound when the first run is."""
+        """Bind `step` (1,); `source` and `result` `(rows, ...)` are bound when the first run is.
+
+        Raises:
+            DeviceUnavailable: the device fails.
+        """
         from onnxruntime import RunOptions
 
         self._network, self._source, self._result = network, source, result
         self._options = RunOptions()
         self._options.add_run_config_entry("disable_synchronize_execution_providers", "1")
-        self._binding = network.session.io_binding()
         self._step, self._count = step, 0  # the binding has no more than the address of the step
-        self._binding.bind_input("step", *self._place(step))
+        with network.failures_named():
+            self._binding = network.session.io_binding()
+            self._binding.bind_input("step", *self._place(step))
 
     def __call__(self, count: int) -> None:
         """Queue a run over the first `count` rows.

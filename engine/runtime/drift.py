@@ -14,7 +14,7 @@ from engine.errors import GuaranteeViolated
 from engine.runtime.codec import batches
 
 _BATCHES = (1, 5)
-_passed: set[tuple[int, str, str, bytes]] = set()
+_passed: set[tuple[int, str, str, int, bytes]] = set()
 
 
 class Decoder(Protocol):
@@ -23,6 +23,10 @@ class Decoder(Protocol):
     @property
     def device(self) -> str:
         """Where it decodes."""
+
+    @property
+    def threads(self) -> int:
+        """How many work on one batch, 0 for all cores."""
 
     @property
     def digest(self) -> str:
@@ -36,14 +40,14 @@ def certify(codec: Decoder, certificate: Certificate, where: str) -> float:
     """Decode the probes on the codec's device, at several batch sizes, and compare.
 
     Returns the largest deviation from the reference, in physical units. A codec that passed on the
-    same device in the same process is run once more, but at one batch size: its sessions are new.
-    `where` begins the message of the error.
+    same device with as many threads in the same process is run once more, but at one batch size:
+    its sessions are new. `where` begins the message of the error.
 
     Raises:
         GuaranteeViolated: they deviate by more than the certificate accepts.
     """
     made = hashlib.sha256(certificate.to_bytes()).digest()
-    key = (os.getpid(), codec.digest, codec.device, made)
+    key = (os.getpid(), codec.digest, codec.device, codec.threads, made)
     deviation = _measured(codec, certificate, () if key in _passed else _BATCHES)
     if not deviation <= certificate.accepted:
         raise GuaranteeViolated(

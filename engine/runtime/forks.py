@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
+import sys
 import threading
 import weakref
 from typing import Protocol
@@ -29,9 +31,21 @@ def survive_forks(holder: Forkable) -> None:
 
 def _begin_anew() -> None:
     no_fork.release()
+    _unlock_cached_properties()
     for holder in list(_known):
         # Never freed: a network would wait for its threads, which only the parent has, for ever.
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(holder.begin_anew()))
+
+
+def _unlock_cached_properties() -> None:
+    """Python 3.11 locks one for all objects of its class while a thread, now gone, computes it."""
+    package = __name__.partition(".")[0]
+    modules = [module for name, module in sys.modules.items() if name.startswith(f"{package}.")]
+    kinds = {kind for module in modules for kind in vars(module).values() if isinstance(kind, type)}
+    for kind in kinds:
+        for value in vars(kind).values():
+            if isinstance(value, functools.cached_property):
+                vars(value)["lock"] = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):

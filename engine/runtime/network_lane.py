@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.codec.files import DECODER, ENCODER
-from engine.errors import DeviceUnavailable, EngineError, one_line
+from engine.errors import DeviceUnavailable, one_line
 from engine.runtime.codec import Codec, batches, check_step
 from engine.runtime.cuda_options import EXACT, CudaOptions
 from engine.runtime.device_kernels import kernels_on
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from cuda_kernels.lane import Tensor
 
 Lane = TypeVar("Lane")
+
+_THREADS = 1  # of the host, a run
 
 
 class NetworkLane:
@@ -79,7 +81,8 @@ class NetworkLane:
             DECODER: (self.latents.device, decoded),
         }
         placed = dataclasses.replace(cuda, stream=self.queue.stream)
-        self._runs = {role: self._open(codec, role, placed, *ends[role]) for role in roles}
+        with device_failures_named():
+            self._runs = {role: self._open(codec, role, placed, *ends[role]) for role in roles}
 
     def encode(self, samples: NDArray[Any]) -> None:
         """Queue the latents of samples `(n, *sample_shape)`."""
@@ -101,7 +104,7 @@ class NetworkLane:
         from cuda_kernels.capture_gate import GATE
 
         with GATE.alone():  # the first run captures, and takes memory before that
-            network = Network(codec.network_content(role), codec.device, 1, cuda=cuda)
+            network = Network(codec.network_content(role), codec.device, _THREADS, cuda=cuda)
             run = DeviceRun(network, self._step, source, result)
             run(self.batch_samples)
         with self.queue:
@@ -114,7 +117,8 @@ class LaneDecoder:
 
     def __init__(self, codec: Codec, lane: NetworkLane) -> None:
         """Decode in `lane`, at its own step."""
-        self.device, self.digest, self._lane = codec.device, codec.digest, lane
+        self.device, self.digest, self.threads = codec.device, codec.digest, _THREADS
+        self._lane = lane
 
     def reconstruct(self, latents: NDArray[Any], step: float) -> NDArray[Any]:
         """What the network returns for latents `(n, *latent_shape)`, floats `(n, elements)`.
@@ -147,7 +151,7 @@ def open_captured_lane(
         As `NetworkLane`.
     """
     captured = dataclasses.replace(cuda, graph=True)
-    with contextlib.suppress(EngineError):  # what else is wrong comes again
+    with contextlib.suppress(Exception):  # what else is wrong comes again
         return NetworkLane(codec, step, batch_samples, roles, captured)
     return NetworkLane(codec, step, batch_samples, roles, cuda)
 

@@ -1,13 +1,10 @@
-"""How the values of a chunk become bytes: an order of the axes, then zstd or pcodec.
+"""How the values of a chunk become bytes: an order of the axes, then zstd, pcodec or rANS.
 
-Zarr specs: https://zarr-specs.readthedocs.io/en/latest/v3/codecs/; zstd frames: RFC 8878;
-pcodec: https://github.com/pcodec/pcodec/blob/main/docs/format.md
+Zarr specs: https://zarr-specs.readthedocs.io/en/latest/v3/codecs/
 """
 
 from __future__ import annotations
 
-import itertools
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,18 +12,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.errors import CorruptStore, InvalidInput, one_line
+from engine.errors import InvalidInput
+from engine.store.pcodec_file import compress_file, decompress_file
 from engine.store.prediction import NO_PREDICTION, Prediction
+from engine.store.rans import RansCoder
+from engine.store.rans_tables import RANS_CODEC, RansTables
 from engine.store.zstd_frame import compress_frame, decompress_frame
 
 ZSTD = "zstd"
 PCODEC = "pcodec"
+RANS = "rans"
 PREDICTION = "prediction"
 BYTES_OF = "bytes_of"
 _ZARR_PCODEC = "numcodecs.pcodec"
 _CRC32C = {"name": "crc32c"}
-_ZSTD_LEVELS = range(1, 23)
-_PCODEC_LEVELS = range(13)
+_LEVELS = {ZSTD: range(1, 23), PCODEC: range(13), RANS: range(1, 2)}
 
 
 @dataclass(frozen=True)
@@ -34,30 +34,35 @@ class Coding:
     """An order of a chunk's axes and a coder; the default is that of latents.
 
     Args of the dataclass:
-        coder: "zstd", which every Zarr v3 library reads, or "pcodec".
-        level: of the coder: 1 to 22, or 0 to 12.
+        coder: "zstd", which every Zarr v3 library reads, "pcodec" or "rans".
+        level: of the coder: 1 to 22, 0 to 12; 1 of rANS.
         samples_last: the sample axis comes last, so that equal positions lie together.
         planes: the Zarr array is one of bytes, with one axis more, which comes first: all lowest
             bytes, then all second ones. Integers are folded before: 0, -1, 1, -2 ... become
             0, 1, 2, 3 ..., so that what is small has zeros above the lowest byte.
+        tables: of "rans", and of it alone: how frequent the values of each position are.
 
     Raises:
-        InvalidInput: no such coder or level, or pcodec in another order than that of the array
-            (zarr-python reads that back wrong).
+        InvalidInput: no such coder or level; pcodec in another order than that of the array
+            (zarr-python reads that back wrong); rANS without tables, or of byte planes.
     """
 
     coder: str = ZSTD
     level: int = 1
     samples_last: bool = True
     planes: bool = False
+    tables: RansTables | None = None
 
     def __post_init__(self) -> None:
         """Refuse what can't be read back."""
-        levels = {ZSTD: _ZSTD_LEVELS, PCODEC: _PCODEC_LEVELS}.get(self.coder, range(0))
-        if type(self.level) is not int or self.level not in levels:
+        if type(self.level) is not int or self.level not in _LEVELS.get(self.coder, range(0)):
             raise InvalidInput(f"no coding of chunks by {self.coder!r} at level {self.level!r}")
         if self.coder == PCODEC and (self.samples_last or self.planes):
             raise InvalidInput("pcodec takes chunks in the order of their array only")
+        if (self.coder == RANS) != (self.tables is not None) or (
+            self.coder == RANS and (self.planes or not self.samples_last)
+        ):
+            raise InvalidInput("rANS takes values by tables, the samples last, and only it does")
 
     @property
     def is_portable(self) -> bool:
@@ -76,6 +81,9 @@ class Coding:
         """The codecs in `zarr.json` for chunks of so many axes, the sample axis counted."""
         if self.coder == PCODEC:
             return [{"name": _ZARR_PCODEC, "configuration": {"level": self.level}}, _CRC32C]
+        if self.tables is not None:
+            self.tables.require(dtype)
+            return [{"name": RANS_CODEC, "configuration": self.tables.to_json()}, _CRC32C]
         order, stored = self._order(axes), self.stored_dtype(dtype)
         endian = {"configuration": {"endian": "little"}} if stored.itemsize > 1 else {}
         transpose = {"name": "transpose", "configuration": {"order": list(order)}}
@@ -96,24 +104,19 @@ class Coding:
         Raises:
             InvalidInput: none has them.
         """
-        for codec, last in itertools.product(codecs, (True, False)):
-            coder = {ZSTD: ZSTD, _ZARR_PCODEC: PCODEC}.get(codec["name"])
-            if coder == ZSTD or (coder == PCODEC and not last):
-                coding = cls(coder, codec["configuration"]["level"], last, planes)
+        for codec in codecs:
+            for coding in _codings_with(codec, planes=planes):
                 if coding.codecs(axes, dtype) == list(codecs):
                     return coding
-        raise InvalidInput(f"chunks of {dtype} aren't coded by {codecs}")
+        names = [codec["name"] for codec in codecs]
+        raise InvalidInput(f"chunks of {dtype} aren't coded by {names} of this configuration")
 
     def encode(self, values: NDArray[Any]) -> bytes:
         """Encode a chunk `(chunk_samples, ...)`."""
         if self.coder == PCODEC:
-            from pcodec import standalone
-
-            flat = np.ascontiguousarray(values, values.dtype.newbyteorder("=")).reshape(-1)
-            content: bytes = standalone.simple_compress(
-                flat, _pcodec_config(self.level, flat.dtype)
-            )
-            return content
+            return compress_file(values, self.level)
+        if self.tables is not None:
+            return RansCoder(self.tables, values.shape, values.dtype).encode(values)
         stored = _bytes_of(values) if self.planes else values
         ordered = stored.transpose(self._order(values.ndim))
         little = np.ascontiguousarray(ordered, stored.dtype.newbyteorder("<"))
@@ -134,7 +137,9 @@ class Coding:
     ) -> Callable[[bytes, str], NDArray[Any]]:
         """`decode` for chunks of one `shape`: `(content, where) -> values`."""
         if self.coder == PCODEC:
-            return lambda content, where: _decode_pcodec(content, shape, dtype, where)
+            return lambda content, where: decompress_file(content, shape, dtype, where)
+        if self.tables is not None:
+            return RansCoder(self.tables, shape, dtype).decode
         stored_dtype = self.stored_dtype(dtype).newbyteorder("<")
         stored_shape, order = self.stored_shape(shape, dtype), self._order(len(shape))
         ordered = tuple(stored_shape[axis] for axis in order)
@@ -153,6 +158,18 @@ class Coding:
 
 
 LATENT_CODING = Coding()
+
+
+def _codings_with(codec: Mapping[str, Any], *, planes: bool) -> list[Coding]:
+    """The codings that have a codec with its configuration."""
+    if codec["name"] == RANS_CODEC:
+        return [Coding(RANS, planes=planes, tables=RansTables.from_json(codec["configuration"]))]
+    if codec["name"] == _ZARR_PCODEC:
+        return [Coding(PCODEC, codec["configuration"]["level"], False, planes)]
+    if codec["name"] == ZSTD:
+        level = codec["configuration"]["level"]
+        return [Coding(ZSTD, level, last, planes) for last in (True, False)]
+    return []
 
 
 @dataclass(frozen=True)
@@ -207,7 +224,9 @@ class Coded:
     def __str__(self) -> str:
         steps = [str(self.prediction)] if self.prediction else []
         steps += ["byte planes"] if self.coding.planes else []
-        return ", ".join([*steps, f"{self.coding.coder} {self.coding.level}"])
+        tables = self.coding.tables
+        detail = self.coding.level if tables is None else f"by {len(tables.tables)} tables"
+        return ", ".join([*steps, f"{self.coding.coder} {detail}"])
 
 
 DEFAULT_CODED = Coded()
@@ -231,32 +250,3 @@ def _values_of(stored: NDArray[np.uint8], dtype: np.dtype[Any]) -> NDArray[Any]:
     folded = raw.view(f"<u{dtype.itemsize}")[..., 0]
     unfolded: NDArray[Any] = (folded >> 1) ^ (-(folded & 1).astype(folded.dtype))
     return unfolded.view(dtype.newbyteorder("<"))
-
-
-def _pcodec_config(level: int, dtype: np.dtype[Any]) -> Any:
-    """Integers come as they are best coded; of floats pcodec looks for the structure."""
-    from pcodec import ChunkConfig, DeltaSpec, ModeSpec
-
-    if dtype.kind == "f":
-        return ChunkConfig(compression_level=level)
-    return ChunkConfig(
-        compression_level=level,
-        mode_spec=ModeSpec.classic(),
-        delta_spec=DeltaSpec.no_op(),
-        enable_8_bit=True,
-    )
-
-
-def _decode_pcodec(
-    content: bytes, shape: tuple[int, ...], dtype: np.dtype[Any], where: str
-) -> NDArray[Any]:
-    from pcodec import standalone
-
-    values = np.empty(math.prod(shape), dtype.newbyteorder("="))
-    try:
-        progress = standalone.simple_decompress_into(content, values)
-    except (RuntimeError, TypeError) as error:
-        raise CorruptStore(f"{where} is damaged ({one_line(error)})") from None
-    if progress.n_processed != values.size or not progress.finished:
-        raise CorruptStore(f"{where} doesn't hold {values.size} values of {dtype}")
-    return values.reshape(shape)

@@ -30,18 +30,17 @@ class ObjectFile:
 
     def read(self, start: int, length: int) -> bytes:
         """`length` bytes from `start`, or as many as there are."""
-        return os.pread(self._descriptor, length, start)
+        content = os.pread(self._descriptor, length, start)
+        while len(content) < length:  # the system gives 2 GiB at most
+            more = os.pread(self._descriptor, length - len(content), start + len(content))
+            if not more:
+                break
+            content += more
+        return content
 
     def read_first(self, limit_bytes: int) -> bytes:
         """The whole file, or its first `limit_bytes`."""
-        parts: list[bytes] = []
-        position, stop = 0, min(self.size_bytes, limit_bytes)
-        while position < stop:  # one read gives 2 GiB at most
-            parts.append(self.read(position, stop - position))
-            if not parts[-1]:
-                break
-            position += len(parts[-1])
-        return b"".join(parts)
+        return self.read(0, min(self.size_bytes, limit_bytes))
 
     def __del__(self, close: Callable[[int], None] = os.close) -> None:
         descriptor = getattr(self, "_descriptor", None)

@@ -62,7 +62,7 @@ class StorePlan:
         quantised_dtype: of plainly quantised samples, or None where they don't fit.
         certificate: that of the decoder at `step`, where the codec's own is for another step.
         uses_network: whether shards may be kept by latents, with or without residuals.
-        coded: how the arrays that hold samples are coded, by name.
+        coded: how latents and the arrays that hold samples are coded, by name.
         encoder: what names the encoder of the latents, the codec's own or one made of it.
         source: what identifies the data and the sidecars, by JSON-able values.
     """
@@ -101,6 +101,15 @@ class StorePlan:
             "portable": self.portable,
         }
 
+    def differences(self, begun: Mapping[str, Any]) -> list[str]:
+        """What differs in the fingerprint that began a store, by name; of encoders also which."""
+        names = [name for name, value in self.fingerprint.items() if begun.get(name) != value]
+        other = begun.get("encoder")
+        kind = other.get("name") if isinstance(other, Mapping) else None
+        own = self.encoder["name"]
+        shown = "encoder" if kind == own else f"encoder {kind!r:.20}, not {own!r}"
+        return [shown if name == "encoder" else name for name in names]
+
     @cached_property
     def store_id(self) -> str:
         """32 hexadecimal digits; equal jobs give equal stores, to the last byte."""
@@ -117,8 +126,11 @@ class StorePlan:
         whole = RowGrid(self.grid.samples, self.grid.shard_samples, self.grid.shard_samples)
         unit = {"columns": list(QUALITY_COLUMNS), "unit": self.quality_unit}
         quality = ShardedArray(QUALITY, whole, (len(QUALITY_COLUMNS),), np.dtype("u1"), 255, unit)
+        coded = self.coded.get(LATENTS, DEFAULT_CODED)
         return (
-            ShardedArray(LATENTS, self.grid, latent.shape, latent.dtype, latent.fill_value),
+            ShardedArray(
+                LATENTS, self.grid, latent.shape, latent.dtype, latent.fill_value, coded=coded
+            ),
             *([quality] if self.has_quality else []),
             *(
                 ShardedArray(f"{SIDECARS}/{name}", whole, s.item_shape, s.dtype, 0, s.attributes)
@@ -137,7 +149,8 @@ class StorePlan:
 
     def with_coded(self, arrays: Mapping[str, ShardedArray]) -> StorePlan:
         """The same plan as the one that `arrays` come from: what was measured stays."""
-        coded = {name: arrays[name].coded for name in self._sample_dtypes() if name in arrays}
+        names = (LATENTS, *self._sample_dtypes())
+        coded = {name: arrays[name].coded for name in names if name in arrays}
         used = RESIDUALS in arrays or not self.may_do_without_network
         plan = dataclasses.replace(self, coded=coded)
         return plan if used else plan.without_network()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,10 @@ from engine.errors import CorruptStore
 from engine.store.arrays import ShardedArray
 from engine.store.objects import LocalObjects
 from engine.store.shard import checked_body, closing_crc32c, decode_index, index_size_bytes
+
+_READ_BYTES = 1 << 20  # of several chunks at once
+
+Read = TypeVar("Read")
 
 
 class ShardReader:
@@ -33,6 +37,7 @@ class ShardReader:
             CorruptStore: the index of its chunks is missing, damaged, or another one.
         """
         self._objects, self._key, self._size_bytes = objects, key, size_bytes
+        self._folder = str(objects)
         self._index_crc32c, self._chunk_crc32c = index_crc32c, chunk_crc32c
         self._chunks = array.grid.chunks_per_shard
         self._decode = array.coded.decoder(array.chunk_shape, array.dtype)
@@ -44,30 +49,69 @@ class ShardReader:
         Raises:
             CorruptStore: it is missing, damaged, or not what the ledger recorded.
         """
-        return self._as_it_is_now(functools.partial(self._read, chunk))
+        content = self._as_it_is_now(functools.partial(self._content, chunk))
+        return self._decode(content, self._name(chunk))
 
-    def _read(self, chunk: int) -> NDArray[Any]:
-        where = f"{self._objects}: chunk {chunk} of {self._key}"
+    def read_run(self, first: int, stop: int) -> Iterator[NDArray[Any]]:
+        """Chunks `first` to `stop - 1`, see `read`: one ranged read where they lie side by side."""
+        for start, end in self._side_by_side(first, stop):
+            contents = self._as_it_is_now(functools.partial(self._contents, start, end))
+            for chunk, content in enumerate(contents, start):
+                yield self._decode(content, self._name(chunk))
+
+    def _side_by_side(self, first: int, stop: int) -> Iterator[tuple[int, int]]:
+        """Cut into runs of chunks that lie one right after the other, and aren't long."""
+        start, begin, end = first, 0, 0
+        for chunk, (offset, length) in enumerate(self.index[first:stop].tolist(), first):
+            if chunk > start and (offset != end or offset + length - begin > _READ_BYTES):
+                yield start, chunk
+                start = chunk
+            begin, end = (offset if chunk == start else begin), offset + length
+        if start < stop:
+            yield start, stop
+
+    def _content(self, chunk: int) -> bytes:
+        """What an encoded chunk holds."""
+        offset, length = self._place(chunk)
+        return self._checked(chunk, self._objects.get_range(self._key, offset, length))
+
+    def _contents(self, first: int, stop: int) -> list[bytes]:
+        """What the encoded chunks `first` to `stop - 1` hold, which lie side by side."""
+        places = [self._place(chunk) for chunk in range(first, stop)]
+        begin, end = places[0][0], sum(places[-1])
+        read = self._objects.get_range(self._key, begin, end - begin)
+        return [
+            self._checked(chunk, read[offset - begin : offset - begin + length])
+            for chunk, (offset, length) in enumerate(places, first)
+        ]
+
+    def _place(self, chunk: int) -> tuple[int, int]:
+        """Where a chunk lies, and how long it is."""
         offset, length = self.index.item(chunk, 0), self.index.item(chunk, 1)
         if length > self._size_bytes:
-            raise CorruptStore(f"{where} is missing")
-        content = self._objects.get_range(self._key, offset, length)
+            raise CorruptStore(f"{self._name(chunk)} is missing")
+        return offset, length
+
+    def _checked(self, chunk: int, content: bytes) -> bytes:
+        """What an encoded chunk holds, once it is the one that was recorded."""
         if closing_crc32c(content) != self._chunk_crc32c.item(chunk):
-            raise CorruptStore(f"{where} is not the one that the ledger recorded")
-        return self._decode(checked_body(content, where), where)
+            raise CorruptStore(f"{self._name(chunk)} is not the one that the ledger recorded")
+        return checked_body(content, self._name(chunk))
+
+    def _name(self, chunk: int) -> str:
+        return f"{self._folder}: chunk {chunk} of {self._key}"
 
     def _read_index(self) -> NDArray[np.uint64]:
-        size, where = index_size_bytes(self._chunks), f"{self._objects}: {self._key}"
+        size, where = index_size_bytes(self._chunks), f"{self._folder}: {self._key}"
         content = self._objects.get_range(self._key, -size, size)
         if closing_crc32c(content) != self._index_crc32c:
             raise CorruptStore(f"{where} is not the one that the ledger recorded")
         return decode_index(content, where)
 
-    def _as_it_is_now(self, read: Callable[[], NDArray[Any]]) -> NDArray[Any]:
+    def _as_it_is_now(self, read: Callable[[], Read]) -> Read:
         """Read what is damaged once more, from the file that lies there now: see `repair`."""
         try:
             return read()
         except CorruptStore:
-            if not self._objects.forget(self._key):
-                raise
+            self._objects.forget(self._key)  # or another thread just did
             return read()

@@ -67,7 +67,7 @@ class StoreWriter:
             IncompatibleStore: another codec, other data or other options began it.
         """
         head = read_head(objects)
-        differing = _differing(head.fingerprint, plan.fingerprint)
+        differing = plan.differences(head.fingerprint)
         if differing:
             raise IncompatibleStore(
                 f"{objects}: was begun by another job (different: {', '.join(differing)}); "
@@ -221,19 +221,6 @@ class StoreWriter:
             == record[f"size_bytes_{position}"]
             for position, array in enumerate(self.plan.arrays)
         )
-
-
-def _differing(begun: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
-    """Names of what differs in two fingerprints; of encoders also their kinds."""
-    names = [name for name, value in wanted.items() if begun.get(name) != value]
-    other, own = begun.get("encoder"), wanted["encoder"]
-    kinds = [one["name"] for one in (other, own) if isinstance(one, Mapping) and "name" in one]
-    shown = (
-        f"encoder {kinds[0]!r:.20}, not {kinds[1]!r}"
-        if len(set(map(str, kinds))) > 1
-        else "encoder"
-    )
-    return [shown if name == "encoder" else name for name in names]
 
 
 def expected_objects(plan: StorePlan, ledger: bytes | None = None) -> dict[str, bytes]:

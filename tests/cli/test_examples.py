@@ -15,7 +15,7 @@ from engine.cli import main
 
 README = Path(__file__).parents[2] / "README.md"
 # In the order in which a user runs them: each may need what the ones before it made.
-ORDER = ("train", "compress", "decode", "encode", "info", "verify", "repair", "pack")
+ORDER = ("train", "compress", "decode", "encode", "info", "verify", "repair", "pack", "bench")
 
 
 def run_engine(line: str, folder: Path) -> subprocess.CompletedProcess[str]:

@@ -104,6 +104,18 @@ def test_what_passed_is_run_once_more_only(certified):
     assert moved.decoder.session.runs == 2 * first + 1
 
 
+def test_other_threads_are_another_way_through_a_network(certified):
+    codec, certificate = certified
+    drift.certify(codec.on("cpu", 1), certificate, "here")
+    far = 2 * certificate.tolerance
+    moved = drifting(codec, lambda shape: far * (shape[0] == 1))
+    moved.threads = 1
+    drift.certify(moved, certificate, "here")  # at one batch size: as many threads passed
+    moved.threads = 2
+    with pytest.raises(GuaranteeViolated):
+        drift.certify(moved, certificate, "here")
+
+
 def test_a_session_that_drifts_later_is_refused_though_one_passed(certified):
     codec, certificate = certified
     drift.certify(codec, certificate, "here")

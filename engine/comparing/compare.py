@@ -1,0 +1,152 @@
+"""The run of a comparison: data, codecs and peers become points, files and advice."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from engine.comparing.advice import advise
+from engine.comparing.comparison import Comparison
+from engine.comparing.facts import describe
+from engine.comparing.families import FAMILIES, methods_of
+from engine.comparing.fidelity import measure_fidelity
+from engine.comparing.held_out import (
+    DEFAULT_TEST_SAMPLES,
+    HeldOut,
+    plan_apart,
+    plan_split,
+    read_split,
+)
+from engine.comparing.latent_store import LatentStore
+from engine.comparing.method import Method, Setting
+from engine.comparing.peers.peer import Refused
+from engine.comparing.point import make_point
+from engine.comparing.record import PREVIEW_SAMPLES, Measured, Record, Refusal
+from engine.comparing.report import write_report
+from engine.errors import InvalidInput
+from engine.jobs.fit import check_counts, check_fit
+from engine.runtime.codec import Codec
+from engine.sources import Source, open_source
+
+Report = Callable[[int, int, str], None]
+
+
+def compare(
+    data: Any,
+    codecs: Sequence[str | os.PathLike[str]] = (),
+    *,
+    peers: Sequence[str] = (),
+    out: str | os.PathLike[str] | None = None,
+    held_out: Any = None,
+    for_samples: int | None = None,
+    test_samples: int = DEFAULT_TEST_SAMPLES,
+    chunk_samples: int | None = None,
+    seed: int = 0,
+    key: str | None = None,
+    progress: Report | None = None,
+) -> Comparison:
+    """Measure codecs and peers on held-out samples of a dataset, on one thread of the CPU.
+
+    Args:
+        data: a path or an array-like of shape `(samples, *sample_shape)`.
+        codecs: folders of trained codecs. What they were trained on is not known here: a codec
+            that saw the test samples is flattered, so name others with `held_out`.
+        peers: names of `FAMILIES`; all of them without.
+        out: folder for points, tables, plots and a page; with it, a run that was cut off goes on.
+        held_out: another dataset of the same kind to measure on; without, chunks of `data` that
+            no peer learns from.
+        for_samples: size of the store that a decoder is shared by; that of the dataset without.
+        test_samples: how many to measure on at most, in whole chunks; of `data` at most a fifth.
+        chunk_samples: samples of a chunk, for all.
+        seed: draws the chunks to hold out.
+        key: which array of an `.npz` file or Zarr group.
+        progress: called with settings done, settings in all, and what comes next.
+
+    Raises:
+        InvalidInput: data, codecs or options that can't be used.
+        StorageError: the file system refused; finished points stay.
+    """
+    check_counts(for_samples=for_samples, test_samples=test_samples, chunk_samples=chunk_samples)
+    chosen = _methods_of(peers)
+    with open_source(data, key=key) as source:
+        ours = tuple(_open_codec(path, source) for path in codecs)
+        sizes: dict[str, Any] = {"test_samples": test_samples, "chunk_samples": chunk_samples}
+        samples = _read(source, held_out, key, **sizes, seed=seed)
+        facts = describe(source.name, samples, for_samples)
+    folder = None if out is None else Path(out)
+    here = tuple(method for method in chosen if method.is_installed)
+    found = _measure_all(samples, (*ours, *here), Record(folder), progress)
+    measured = tuple(one for one in found if isinstance(one, Measured))
+    comparison = Comparison(
+        facts=facts,
+        measured=measured,
+        refusals=tuple(one for one in found if isinstance(one, Refusal)),
+        missing=tuple(
+            f"{method.name} is left out: {method.package} is not installed"
+            for method in chosen
+            if not method.is_installed
+        ),
+        advice=advise([one.point for one in measured], facts),
+        originals=samples.test[:PREVIEW_SAMPLES],
+    )
+    if folder is not None:
+        write_report(comparison, folder)
+    return comparison
+
+
+def _read(source: Source, held_out: Any, key: str | None, **options: Any) -> HeldOut:
+    """Samples to learn from and to measure on."""
+    sample_bytes = source.read(0, 1).nbytes
+    if held_out is None:
+        return read_split(source, plan_split(len(source), sample_bytes, **options))
+    with open_source(held_out, key=key) as apart:
+        split = plan_apart(len(source), len(apart), sample_bytes, **options)
+        return read_split(source, split, apart)
+
+
+def _methods_of(peers: Sequence[str]) -> tuple[Method, ...]:
+    unknown = sorted(set(peers) - set(FAMILIES))
+    if unknown:
+        raise InvalidInput(f"unknown peers {unknown}; known are {sorted(FAMILIES)}")
+    return methods_of(peers)
+
+
+def _open_codec(path: str | os.PathLike[str], source: Source) -> LatentStore:
+    codec = Codec.load(path, "cpu")
+    check_fit(source, codec)
+    return LatentStore(codec, Path(path).name)
+
+
+def _measure_all(
+    data: HeldOut, methods: Sequence[Method], record: Record, progress: Report | None
+) -> list[Measured | Refusal]:
+    plan = [(method, setting) for method in methods for setting in method.settings(data)]
+    found = []
+    for done, (method, setting) in enumerate(plan):
+        if progress is not None:
+            progress(done, len(plan), f"{method.name}, {setting}")
+        known = record.read(data, method, setting)
+        if known is None:
+            known = _measure(data, method, setting)
+            record.write(data, method, setting, known)
+        found.append(known)
+    if progress is not None:
+        progress(len(plan), len(plan), "")
+    return found
+
+
+def _measure(data: HeldOut, method: Method, setting: Setting) -> Measured | Refusal:
+    try:
+        coded = method.code(data, setting)
+    except Refused as refusal:
+        return Refusal(method.name, str(setting), str(refusal))
+    point = make_point(
+        method.name,
+        setting,
+        is_ours=isinstance(method, LatentStore),
+        coded=coded,
+        fidelity=measure_fidelity(data.test, coded.decoded),
+    )
+    return Measured(point, coded.decoded[:PREVIEW_SAMPLES])

@@ -1,0 +1,1 @@
+"""Codecs of others, one small adapter each."""

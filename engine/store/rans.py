@@ -1,0 +1,90 @@
+"""Chunks of small integers as bytes: interleaved rANS over static tables, without any float.
+
+Equal positions lie together and have one table. A chunk is four states, then words of 16 bits,
+then the values outside the tables, as they are; see `docs/format.md`, 3.9.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.errors import CorruptStore
+from engine.store.rans_tables import RansTables
+
+_STATE_BYTES = 16
+
+
+class RansCoder:
+    """Encodes and decodes chunks of one shape by tables that are laid out once."""
+
+    def __init__(self, tables: RansTables, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        """Of chunks of `shape` = `(chunk_samples, *item_shape)`.
+
+        Raises:
+            InvalidInput: values of `dtype` can't be coded by these tables.
+        """
+        tables.require(dtype)
+        self._coded, self._shape, self._dtype = tables.coded, shape, dtype.newbyteorder("=")
+        self._positions = math.prod(shape[1:])
+        used = np.arange(self._positions) * len(tables.tables) // max(1, self._positions)
+        self._layout = np.ascontiguousarray(tables.columns[:, used])
+        shifts = self._layout[0]
+        # A position takes a row of symbols, and one of low bits where it has any.
+        rows = np.stack([self._coded.places[used], self._coded.uniform[shifts]], axis=1)
+        self._tables = rows[np.stack([shifts >= 0, shifts > 0], axis=1)]
+
+    def encode(self, values: NDArray[Any]) -> bytes:
+        """Encode the values of a chunk."""
+        from engine.store import rans_loops
+
+        native = np.ascontiguousarray(values, self._dtype).reshape(self._shape[0], self._positions)
+        escapes = np.empty(native.size, self._dtype)
+        symbols = self._symbols()
+        escaped = rans_loops.symbols_of(native, *self._layout, symbols, escapes)
+        states = np.empty(rans_loops.STATES, np.uint32)
+        words = np.empty(symbols.size, np.uint16)
+        first = rans_loops.push(symbols, self._tables, self._coded.starts, states, words)
+        parts = (states, words[first:], escapes[:escaped])
+        return b"".join(part.astype(part.dtype.newbyteorder("<")).tobytes() for part in parts)
+
+    def decode(self, content: bytes, where: str) -> NDArray[Any]:
+        """Decode a chunk.
+
+        Raises:
+            CorruptStore: the bytes are damaged, or hold another number of values; `where` names
+                them.
+        """
+        from engine.store import rans_loops
+
+        if len(content) < _STATE_BYTES:
+            raise CorruptStore(f"{where} is damaged (it takes 16 bytes at least)")
+        states = np.frombuffer(content, "<u4", rans_loops.STATES).astype(np.uint32)
+        words = np.zeros((len(content) - _STATE_BYTES) // 2 + 1, np.uint16)
+        words[:-1] = np.frombuffer(content, "<u2", words.size - 1, _STATE_BYTES)
+        symbols = self._symbols()
+        coded = self._coded
+        taken = rans_loops.pull(states, words, self._tables, coded.starts, coded.guesses, symbols)
+        if taken < 0:
+            raise CorruptStore(f"{where} is damaged (it doesn't hold {self._shape} values)")
+        escapes = self._escapes(content[_STATE_BYTES + 2 * taken :])
+        values = np.empty((self._positions, self._shape[0]), self._dtype)
+        escaped = rans_loops.values_of(symbols, *self._layout, escapes, values)
+        found = len(content) - _STATE_BYTES - 2 * taken
+        if found != escaped * self._dtype.itemsize:
+            raise CorruptStore(
+                f"{where} is damaged ({found} bytes at its end for {escaped} values)"
+            )
+        return np.moveaxis(values.reshape(*self._shape[1:], self._shape[0]), -1, 0)
+
+    def _escapes(self, content: bytes) -> NDArray[Any]:
+        """Whole values at the beginning of `content`."""
+        little = self._dtype.newbyteorder("<")
+        whole = np.frombuffer(content, little, len(content) // little.itemsize)
+        return whole.astype(self._dtype)
+
+    def _symbols(self) -> NDArray[np.uint8]:
+        return np.empty((len(self._tables), self._shape[0]), np.uint8)

@@ -1,0 +1,81 @@
+"""Fits the tables of the entropy coder to values: what is counted, in 4096ths."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.store.rans_tables import MOST_SHIFT, MOST_SYMBOLS, TOTAL, RansTable, RansTables
+
+_WORTH_IT = 0.998
+_RARE = 4  # a value that is rarer than 1/4 of the least frequency costs less as an escape
+
+
+def fit_tables(values: NDArray[Any], tables: int) -> RansTables:
+    """Tables for arrays like `values`, as many as there are `tables`.
+
+    Args:
+        values: int8 or int16 `(samples, *item_shape)`; the more, the better the tables.
+        tables: position p of the P of an item has table `p * tables // P`.
+    """
+    items = values.reshape(len(values), math.prod(values.shape[1:]))
+    used = np.arange(items.shape[1]) * tables // max(1, items.shape[1])
+    bounds = np.searchsorted(used, np.arange(tables + 1))
+    return RansTables(
+        tuple(_fit_table(items[:, start:stop]) for start, stop in itertools.pairwise(bounds))
+    )
+
+
+def _fit_table(values: NDArray[Any]) -> RansTable:
+    """The table that codes `values` in the fewest bits; of equally good ones, the first."""
+    counted = values.astype(np.int64).reshape(-1)
+    best, fewest_bits = RansTable(0, 0, (TOTAL - 1,)), math.inf
+    for shift in range(MOST_SHIFT + 1) if counted.size else ():
+        symbols = counted >> shift
+        low = int(symbols.min())
+        counts = np.bincount(symbols - low)
+        first, last = _kept(counts)
+        # As many values of the whole array as occur once here don't occur here at all (Good 1953).
+        escapes = max(counts.sum() - counts[first:last].sum(), (counts == 1).sum())
+        frequencies = _frequencies(np.append(counts[first:last], escapes))
+        bits = _bits(np.append(counts[first:last], escapes), frequencies) + shift * counted.size
+        bits += int(escapes) * 8 * values.dtype.itemsize
+        if bits < fewest_bits * _WORTH_IT:
+            fitted = tuple(int(frequency) for frequency in frequencies[:-1])
+            best, fewest_bits = RansTable(shift, low + first, fitted), bits
+        if last - first <= 32:
+            break
+    return best
+
+
+def _kept(counts: NDArray[np.int64]) -> tuple[int, int]:
+    """The range of symbols that a table should have: without rare ones at its ends."""
+    common = np.flatnonzero(counts * TOTAL * _RARE > counts.sum())
+    first, last = int(common[0]), int(common[-1]) + 1
+    while last - first > MOST_SYMBOLS:
+        if counts[first] <= counts[last - 1]:
+            first += 1
+        else:
+            last -= 1
+    return first, last
+
+
+def _frequencies(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Positive integers that add up to 4096, in proportion to `counts` as far as they can be."""
+    frequencies = np.maximum(1, counts * TOTAL // max(1, int(counts.sum())))
+    while (missing := TOTAL - int(frequencies.sum())) != 0:
+        step = 1 if missing > 0 else -1
+        after = np.maximum(frequencies + step, 1)
+        saved_bits = counts * np.log2(after / frequencies) - np.where(
+            after == frequencies, np.inf, 0
+        )
+        frequencies[np.argmax(saved_bits)] += step
+    return frequencies
+
+
+def _bits(counts: NDArray[np.int64], frequencies: NDArray[np.int64]) -> float:
+    return float(counts @ (math.log2(TOTAL) - np.log2(frequencies)))

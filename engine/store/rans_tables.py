@@ -1,0 +1,207 @@
+"""The tables of the entropy coder: how frequent each value is, position by position.
+
+They are written once, into the metadata of an array; see `docs/format.md`, 3.9.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.errors import InvalidInput
+
+RANS_CODEC = "latent-engine.rans"
+TOTAL_BITS = 12
+TOTAL = 1 << TOTAL_BITS  # of the frequencies of a table, with that of the escape
+MOST_SYMBOLS = 255
+MOST_SHIFT = 8
+MOST_TABLES = 1 << 12
+_DTYPES = (np.dtype(np.int8), np.dtype(np.int16))
+_MOST_BITS = 21  # of a number: three bytes
+_LARGEST = 1 << 15
+_GUESSED = TOTAL // (MOST_SYMBOLS + 1)
+
+
+@dataclass(frozen=True)
+class RansTable:
+    """How frequent the values of one position are, in units of 1/4096.
+
+    Args of the dataclass:
+        shift: so many low bits of each value are coded apart, all of them equally likely.
+        low: the first symbol: what is left of the smallest value.
+        frequencies: of `low`, `low + 1` and so on; what they lack to 4096 is for escapes.
+
+    Raises:
+        InvalidInput: there are no such frequencies, or nothing is left for escapes.
+    """
+
+    shift: int
+    low: int
+    frequencies: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse what no value, or not every value, could be coded by."""
+        numbers = (self.shift, self.low, *self.frequencies)
+        if (
+            not all(type(number) is int for number in numbers)
+            or not 0 <= self.shift <= MOST_SHIFT
+            or not -_LARGEST <= self.low < _LARGEST
+        ):
+            raise InvalidInput(f"no table of integers from {self.low} on, shifted by {self.shift}")
+        if (
+            not 1 <= len(self.frequencies) <= MOST_SYMBOLS
+            or min(self.frequencies) < 1
+            or self.escape_frequency < 1
+        ):
+            raise InvalidInput(
+                f"{len(self.frequencies)} frequencies that add up to {sum(self.frequencies)}, "
+                f"expected 1 to {MOST_SYMBOLS} positive ones of less than {TOTAL} in all"
+            )
+
+    @property
+    def escape_frequency(self) -> int:
+        """How frequent values outside the table are."""
+        return TOTAL - sum(self.frequencies)
+
+    def numbers(self) -> list[int]:
+        """The table as numbers from 0 on, as `RansTables.to_json` keeps them."""
+        folded = 2 * self.low if self.low >= 0 else -2 * self.low - 1
+        return [self.shift, folded, len(self.frequencies), *self.frequencies]
+
+    @classmethod
+    def from_numbers(cls, numbers: Sequence[int]) -> RansTable:
+        """Read `numbers`.
+
+        Raises:
+            InvalidInput: they are those of no table.
+        """
+        shift, folded, _, *frequencies = numbers
+        low = folded >> 1 if folded % 2 == 0 else -(folded + 1 >> 1)
+        return cls(shift, low, tuple(frequencies))
+
+
+@dataclass(frozen=True)
+class RansTables:
+    """The tables of all positions of an item: of P positions and T tables, p has table `p*T // P`.
+
+    Raises:
+        InvalidInput: there are none, or too many.
+    """
+
+    tables: tuple[RansTable, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse what would take much memory."""
+        if not 1 <= len(self.tables) <= MOST_TABLES:
+            raise InvalidInput(f"{len(self.tables)} tables, expected 1 to {MOST_TABLES}")
+
+    def require(self, dtype: np.dtype[Any]) -> None:
+        """Raise InvalidInput if values of `dtype` can't be coded by these tables."""
+        if dtype.newbyteorder("=") not in _DTYPES:
+            raise InvalidInput(f"values of {dtype} can't be coded by rANS, only int8 and int16")
+        limits, (shifts, lows, sizes) = np.iinfo(dtype), self.columns
+        if (lows < limits.min >> shifts).any() or (lows + sizes > (limits.max >> shifts) + 1).any():
+            raise InvalidInput(f"a table has values that aren't {dtype}")
+
+    def to_json(self) -> dict[str, Any]:
+        """The codec's configuration in metadata: all numbers as LEB128, in Base64."""
+        numbers = (number for table in self.tables for number in table.numbers())
+        return {"tables": base64.b64encode(b"".join(map(_leb128, numbers))).decode()}
+
+    @classmethod
+    def from_json(cls, configuration: Mapping[str, Any]) -> RansTables:
+        """Read `to_json`.
+
+        Raises:
+            InvalidInput: it makes no sense.
+        """
+        tables, start = [], 0
+        try:
+            numbers = list(_numbers(base64.b64decode(configuration["tables"], validate=True)))
+            while start < len(numbers):
+                stop = start + 3 + numbers[start + 2]
+                tables.append(RansTable.from_numbers(numbers[start:stop]))
+                start = stop
+        except (LookupError, TypeError, ValueError):
+            raise InvalidInput("the tables of a rANS codec are damaged") from None
+        if start != len(numbers):
+            raise InvalidInput("the tables of a rANS codec are cut off")
+        return cls(tuple(tables))
+
+    @functools.cached_property
+    def columns(self) -> NDArray[np.int64]:
+        """Shift, low and number of frequencies of each table, `(3, tables)`."""
+        numbers = [(table.shift, table.low, len(table.frequencies)) for table in self.tables]
+        return np.array(numbers, np.int64).T.copy()
+
+    @functools.cached_property
+    def coded(self) -> CodedTables:
+        """What the loops work with."""
+        return CodedTables.of(self)
+
+
+@dataclass(frozen=True)
+class CodedTables:
+    """Tables as the loops need them; equal tables are there once, uniform ones for low bits last.
+
+    Args of the dataclass:
+        places: which of the tables each of `RansTables.tables` is, int64.
+        uniform: the place of the uniform table of so many bits, by the number of bits.
+        starts: the first of the 4096 slots of each symbol `(tables, 257)`, uint64, and 4096 after
+            the last.
+        guesses: the symbol of every sixteenth slot `(tables, 256)`, uint8: a search begins there.
+            A symbol for each slot would decode no faster, and tables drop out of a core's cache.
+    """
+
+    places: NDArray[np.int64]
+    uniform: NDArray[np.int64]
+    starts: NDArray[np.uint64]
+    guesses: NDArray[np.uint8]
+
+    @classmethod
+    def of(cls, tables: RansTables) -> CodedTables:
+        """Lay out `tables`."""
+        wanted: dict[tuple[int, ...], int] = {}
+        places = [
+            wanted.setdefault((*table.frequencies, table.escape_frequency), len(wanted))
+            for table in tables.tables
+        ]
+        shifts = {table.shift for table in tables.tables} - {0}
+        uniform = np.zeros(MOST_SHIFT + 1, np.int64)
+        for shift in sorted(shifts):
+            equal = (TOTAL >> shift,) * (1 << shift)
+            uniform[shift] = wanted.setdefault(equal, len(wanted))
+        starts = np.zeros((len(wanted), MOST_SYMBOLS + 2), np.uint64)
+        guesses = np.empty((len(wanted), MOST_SYMBOLS + 1), np.uint8)
+        for place, found in enumerate(wanted):
+            starts[place, 1 : len(found) + 1] = np.cumsum(found)
+            starts[place, len(found) + 1 :] = TOTAL
+            guesses[place] = np.repeat(np.arange(len(found)), found)[::_GUESSED]
+        return cls(np.array(places, np.int64), uniform, starts, guesses)
+
+
+def _leb128(number: int) -> bytes:
+    """A number from 0 on, seven bits a byte, the low ones first."""
+    groups = [number >> place & 0x7F for place in range(0, max(1, number.bit_length()), 7)]
+    return bytes([*(group | 0x80 for group in groups[:-1]), groups[-1]])
+
+
+def _numbers(content: bytes) -> Iterator[int]:
+    """The numbers that `_leb128` wrote, of at most 21 bits; ValueError if there are others."""
+    number = place = 0
+    for byte in content:
+        number |= (byte & 0x7F) << place
+        place += 7
+        if place > _MOST_BITS:
+            raise ValueError
+        if byte < 0x80:
+            yield number
+            number = place = 0
+    if place > 0:
+        raise ValueError

@@ -1,0 +1,123 @@
+"""The files that a comparison leaves behind."""
+
+import csv
+import io
+import json
+import math
+import re
+from base64 import b64decode
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from engine.comparing.comparison import Comparison
+from engine.comparing.page import equal_size, render_page
+from engine.comparing.record import Measured, Refusal
+from engine.comparing.report import CSV, JSON, PAGE, RATE_DISTORTION, SPEED_SIZE, write_report
+from engine.comparing.table import heading, rows
+
+from .points import facts, point
+
+
+@pytest.fixture
+def comparison(digits):
+    originals = digits[:8]
+    points = [
+        point("WebP", 20, 25.0),
+        point("WebP", 60, 35.0),
+        point("my.codec", 18, 27.0, is_ours=True, decoder_bytes=10_000),
+        point("zstd", 150, math.inf, bound=0.0, max_abs_error=0.0),
+        point("KLT <b>", 22, 24.0, is_estimate=True),
+    ]
+    return Comparison(
+        facts=facts(),
+        measured=tuple(Measured(one, originals // 2) for one in points),
+        refusals=(
+            *(Refusal("SPERR", f"max error {error}", "why") for error in (1, 2)),
+            *(Refusal("WebP", f"quality {quality}", "coarse") for quality in (1, 2)),
+        ),
+        missing=("FAISS SQ is left out: faiss is not installed",),
+        advice=("Use <this> & that.",),
+        originals=originals,
+    )
+
+
+def test_every_file_is_written(comparison, tmp_path):
+    write_report(comparison, tmp_path / "new")
+    assert {path.name for path in (tmp_path / "new").iterdir()} == {
+        CSV, JSON, PAGE, RATE_DISTORTION, SPEED_SIZE,
+    }  # fmt: skip
+    for name in (RATE_DISTORTION, SPEED_SIZE):
+        with Image.open(tmp_path / "new" / name) as image:
+            assert image.format == "PNG" and len(image.getcolors(10**6)) > 10
+
+
+def test_csv_and_json_hold_every_point(comparison, tmp_path):
+    write_report(comparison, tmp_path)
+    with (tmp_path / CSV).open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    found = json.loads((tmp_path / JSON).read_text())
+    assert [line["method"] for line in lines] == [one["method"] for one in found["points"]]
+    assert float(lines[2]["sample_bytes"]) == found["points"][2]["sample_bytes"] == 18 + 1
+    assert found["points"][3]["psnr_db"] == lines[3]["psnr_db"] == "inf"
+    assert found["facts"]["sample_shape"] == [28, 28]
+    assert found["refusals"][0]["reason"] == "why"
+
+
+def test_the_page_needs_nothing_else(comparison):
+    page = render_page(comparison, [b"a plot"])
+    assert not re.search(r"(src|href)=\"(?!data:)", page) and "<script" not in page
+    assert "Use &lt;this&gt; &amp; that." in page and "KLT &lt;b&gt;" in page
+    assert "SPERR is left out: why" in page
+    assert "WebP refuses quality 1, quality 2: coarse" in page
+    assert "faiss is not installed" in page
+
+
+def test_the_page_shows_originals_and_what_came_back(comparison):
+    page = render_page(comparison, [])
+    pictures = [
+        np.asarray(Image.open(io.BytesIO(b64decode(text))))
+        for text in re.findall(r'class="strip"[^>]*base64,([^"]+)"', page)
+    ]
+    assert len(pictures) == 1 + 3
+    assert pictures[0].shape == (28, 8 * 28)
+    np.testing.assert_array_equal(pictures[0][:, :28], comparison.originals[0])
+    np.testing.assert_array_equal(pictures[1], pictures[0] // 2)
+
+
+def test_pictures_are_of_equal_size(comparison):
+    size, chosen = equal_size(comparison)
+    assert size == 20
+    assert [one.point.method for one in chosen] == ["my.codec", "WebP", "KLT <b>"]
+
+
+@pytest.mark.parametrize("empty", [True, False])
+def test_a_page_without_pictures(comparison, empty):
+    changed = Comparison(
+        facts=facts(sample_shape=(28, 28) if empty else (784,)),
+        measured=() if empty else comparison.measured,
+        refusals=(),
+        missing=(),
+        advice=(),
+        originals=comparison.originals,
+    )
+    assert "strip" not in render_page(changed, []).split("</style>")[1]
+
+
+def test_a_line_has_a_cell_for_every_column(comparison):
+    assert {len(row) for row in rows(comparison)} == {len(heading(comparison))}
+    vector = point("SQ8", 8, 30.0, recall_at_10=0.5, cosine_similarity=0.9)
+    measured = (*comparison.measured, Measured(vector, comparison.originals))
+    vectors = Comparison(**{**vars(comparison), "measured": measured})
+    assert heading(vectors)[-1] == "recall@10"
+    assert {len(row) for row in rows(vectors)} == {len(heading(vectors))}
+    assert list(rows(vectors))[-1][-1] == "0.5000"
+
+
+def test_a_broken_bound_is_shouted(comparison):
+    broken = point("liar", 8, 30.0, bound=1.0, max_abs_error=2.0)
+    changed = Comparison(
+        **{**vars(comparison), "measured": (Measured(broken, comparison.originals),)}
+    )
+    assert "BOUND VIOLATED" in " ".join(next(iter(rows(changed))))

@@ -1,0 +1,80 @@
+"""The choice of a coding for latents: measured, with the tables counted."""
+
+import numpy as np
+import pytest
+
+import engine
+from engine.jobs.choose_latent_coding import choose_latent_coding
+from engine.store.coding import RANS, Coding
+from engine.store.contents import StoreContents
+from engine.store.plan import LATENTS
+
+from ..laws import flip_bit, tree
+
+
+def latents(scales, shape, seed=0):
+    """Four chunks of 256 samples: channels of these standard deviations, repeated to `shape`."""
+    rng = np.random.default_rng(seed)
+    values = rng.laplace(size=(4, 256, *shape)) * np.reshape(scales, (-1, *[1] * (len(shape) - 1)))
+    return list(np.clip(np.rint(values), -127, 127).astype(np.int8))
+
+
+def test_low_entropy_channels_have_a_table_each():
+    coding = choose_latent_coding(latents(np.geomspace(0.1, 1, 32), (32,)), samples=100_000)
+    assert coding.coder == RANS
+    assert len(coding.tables.tables) == 32
+
+
+def test_positions_of_a_channel_share_a_table():
+    coding = choose_latent_coding(latents([0.1, 0.3, 1, 2], (4, 8, 8)), samples=10_000)
+    assert coding.coder == RANS
+    assert len(coding.tables.tables) == 4
+
+
+def test_tables_must_pay_for_themselves():
+    assert choose_latent_coding(latents(np.geomspace(0.1, 1, 32), (32,)), samples=64) == Coding()
+
+
+def test_what_zstd_finds_stays_with_zstd():
+    """Samples that repeat: no count of values knows of that."""
+    row = np.random.default_rng(0).integers(-100, 100, 64).astype(np.int8)
+    chunks = [np.roll(np.tile(row, (256, 1)), k, axis=1) for k in range(4)]
+    assert choose_latent_coding(chunks, samples=100_000) == Coding()
+
+
+def test_one_chunk_is_enough_to_choose():
+    (chunk, *_) = latents(np.geomspace(0.1, 1, 32), (32,))
+    assert choose_latent_coding([chunk], samples=100_000).coder == RANS
+
+
+@pytest.fixture(scope="module")
+def sparse_data():
+    """Samples of which most latents are 0."""
+    rng = np.random.default_rng(0)
+    present = rng.random((3000, 24)) < 0.03
+    return (present * rng.normal(size=present.shape)).astype(np.float32)
+
+
+@pytest.mark.parametrize("portable", [False, True])
+def test_a_guaranteed_store_of_sparse_latents(portable, sparse_data, make_codec, tmp_path):
+    codec = make_codec(sparse_data, 24)
+    options = {"max_error": 0.5, "portable": portable, "step": 40.0}
+    engine.compress(sparse_data, tmp_path / "s.zarr", codec, **options)
+    contents = StoreContents(tmp_path / "s.zarr")
+    assert (contents.arrays[LATENTS].coded.coding.coder == RANS) != portable
+    assert contents.head.portable == portable
+    restored = np.asarray(engine.open(tmp_path / "s.zarr"))
+    assert np.abs(restored - sparse_data).max() <= 0.5
+    assert engine.verify(tmp_path / "s.zarr").ok
+
+
+def test_damaged_latents_are_noticed_and_repaired(sparse_data, make_codec, tmp_path):
+    store = tmp_path / "s.zarr"
+    codec = make_codec(sparse_data, 24)
+    engine.compress(sparse_data, store, codec, max_error=0.5, step=40.0)
+    assert StoreContents(store).arrays[LATENTS].coded.coding.coder == RANS
+    before = tree(store)
+    flip_bit(store / "data/part-0/latents/c/0/0", 1000)
+    assert not engine.verify(store).ok
+    engine.repair(store, sparse_data, codec=codec)
+    assert tree(store) == before
