@@ -21,17 +21,13 @@ from engine.cli.commands import (
 )
 
 if TYPE_CHECKING:
+    from engine.codec.manifest import Bits
     from engine.runtime.codec import Codec
 
 ARCHITECTURES = ("conv", "deep", "denoising", "dense", "sparse", "vae")
+FOR_A_RATE = ("klt", "transform")
 
-bits_option = click.option(
-    "--bits",
-    type=click.Choice(["8", "16"]),
-    default="8",
-    show_default=True,
-    help="Bits per latent.",
-)
+_bits_choice = click.Choice(["8", "16"])
 fill_gaps_option = click.option(
     "--fill-gaps",
     is_flag=True,
@@ -49,15 +45,24 @@ channels_option = click.option(
 @click.command("train")
 @click.argument("data")
 @click.argument("codec", type=click.Path(path_type=Path))
-@click.option("--arch", type=click.Choice(ARCHITECTURES), default="conv", show_default=True)
-@click.option("--latent-dim", type=click.IntRange(1), help="Numbers per latent.")
+@click.option(
+    "--arch", type=click.Choice(FOR_A_RATE + ARCHITECTURES), default="conv", show_default=True
+)
+@click.option(
+    "--latent-dim", type=click.IntRange(1), help="Numbers per latent; for a rate at most."
+)
+@click.option(
+    "--target-psnr", type=float, metavar="DB", help="For a rate: PSNR of held-out samples."
+)
+@click.option("--target-bytes", type=float, help="For a rate: bytes a sample's latents take.")
+@click.option("--rate-lambda", type=float, help="For a rate: squared error a bit may cost.")
 @click.option("--loss", type=click.Choice(["mse", "bce"]), default="mse", show_default=True)
-@click.option("--epochs", type=click.IntRange(1), default=20, show_default=True)
-@click.option("--batch-size", type=click.IntRange(1), default=64, show_default=True)
+@click.option("--epochs", type=click.IntRange(1), help="20, of transform 1500 steps.")
+@click.option("--batch-size", type=click.IntRange(1), help="64, of transform 128.")
 @click.option("--learning-rate", type=float, help="Peak of the schedule.")
 @click.option(
-    "--patience", type=click.IntRange(1), default=10, show_default=True,
-    help="Epochs without a better validation loss before it ends.",
+    "--patience", type=click.IntRange(1),
+    help="Epochs without a better validation loss before it ends: 10, of transform all.",
 )  # fmt: skip
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option(
@@ -66,7 +71,7 @@ channels_option = click.option(
 )  # fmt: skip
 @fill_gaps_option
 @fill_value_option
-@bits_option
+@click.option("--bits", type=_bits_choice, help="Bits per latent: 8, or for a rate what it needs.")
 @channels_option
 @key_option
 @device_option
@@ -76,7 +81,7 @@ def train_command(
     data: str,
     codec: Path,
     *,
-    bits: str,
+    bits: str | None,
     arch_options: tuple[str, ...],
     as_json: bool,
     **options: Any,
@@ -85,6 +90,9 @@ def train_command(
 
     DATA is a .npy, .npz or IDX file, a Zarr array or a folder of images. Interrupted with Ctrl-C,
     the same command goes on where it stopped.
+
+    klt, the linear codec, and transform, a network trained from it on, meet a target that you
+    give: --target-psnr, --target-bytes or --rate-lambda. The others take --latent-dim.
 
     Example: engine train digits.npy digits.codec --arch conv --latent-dim 32
     """
@@ -95,7 +103,7 @@ def train_command(
         trained = engine.train(
             data,
             codec,
-            bits=8 if bits == "8" else 16,
+            bits=None if bits is None else _bits(bits),
             arch_options=numbers,
             progress=show,
             **options,
@@ -114,7 +122,7 @@ def train_command(
 )  # fmt: skip
 @fill_gaps_option
 @fill_value_option
-@bits_option
+@click.option("--bits", type=_bits_choice, default="8", show_default=True, help="Bits per latent.")
 @key_option
 @device_option
 @overwrite_option
@@ -131,7 +139,7 @@ def pack_command(
     """
     import engine
 
-    packed = engine.pack(encoder, decoder, codec, bits=8 if bits == "8" else 16, **options)
+    packed = engine.pack(encoder, decoder, codec, bits=_bits(bits), **options)
     _print_codec(packed, codec, as_json=as_json)
 
 
@@ -156,6 +164,10 @@ def _print_codec(codec: Codec, path: Path, *, as_json: bool) -> None:
             "device": codec.device,
         }
     )
+
+
+def _bits(choice: str) -> Bits:
+    return 8 if choice == "8" else 16
 
 
 def _named_number(text: str) -> tuple[str, float]:

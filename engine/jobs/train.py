@@ -14,7 +14,7 @@ import numpy as np
 from engine.codec.files import CodecFiles, check_codec_target
 from engine.codec.manifest import Bits
 from engine.codec.sample_format import Channels, SampleFormat, network_view
-from engine.errors import GuaranteeViolated
+from engine.errors import GuaranteeViolated, InvalidInput
 from engine.jobs.gaps import without_gaps
 from engine.jobs.pack import check_options, sample_format, save_codec
 from engine.jobs.promise import FillValue
@@ -24,8 +24,10 @@ from engine.runtime.packing import pack_networks
 from engine.sources import Source, open_source
 
 if TYPE_CHECKING:
-    from engine.training import Progress, Trained
+    from engine.training import Progress, RateTarget, Trained
 
+FOR_A_RATE = ("klt", "transform")
+EPOCHS, BATCH, PATIENCE, RATED_BATCH = 20, 64, 10, 128
 LEARNING_CURVE = "learning_curve.png"
 _CHECKED_SAMPLES = 256
 # Of the range of a latent, and of that of the data: many times what float32 networks differ by.
@@ -40,12 +42,15 @@ def train(
     key: str | None = None,
     arch: Any = "conv",
     latent_dim: int | None = None,
+    target_psnr: float | None = None,
+    target_bytes: float | None = None,
+    rate_lambda: float | None = None,
     loss: str = "mse",
-    bits: Bits = 8,
-    epochs: int = 20,
-    batch_size: int = 64,
+    bits: Bits | None = None,
+    epochs: int | None = None,
+    batch_size: int | None = None,
     learning_rate: float | None = None,
-    patience: int = 10,
+    patience: int | None = None,
     seed: int = 0,
     channels: Channels | Literal["auto"] = "auto",
     arch_options: Mapping[str, float] | None = None,
@@ -61,16 +66,25 @@ def train(
         data: a path or an array-like of shape `(samples, *sample_shape)`.
         path: folder of the codec; its training state lies beside it until the codec is written.
         key: which array of an `.npz` file or Zarr group.
-        arch: the name of an architecture (`engine.training.ARCHITECTURES`), or your own
-            `(encoder, decoder)` pair of `torch.nn.Module`, which see float32 in 0..1, channels
-            first.
-        latent_dim: numbers per latent; by default a 24th of the bytes of a sample.
+        arch: `klt`, the linear codec, or `transform`, a network trained from it on (or the linear
+            codec where that is better), for the rate that is asked for; the name of another
+            network (`engine.training.ARCHITECTURES`), or your own `(encoder, decoder)` pair of
+            `torch.nn.Module`, which see float32 in 0..1, channels first.
+        latent_dim: numbers per latent; by default a 24th of the bytes of a sample. Of codecs for a
+            rate the most they may be; by default as many as carry rate.
+        target_psnr: for a rate: PSNR, dB, of held-out samples; 30 where no target is given.
+        target_bytes: for a rate: bytes a held-out sample's latents take at their entropy.
+        rate_lambda: for a rate: squared error of a sample, summed over its elements with the
+            data's range as 1, that one bit may cost.
         loss: `mse` or `bce`.
-        bits: width of a latent, 8 or 16.
-        epochs: passes over the training samples.
-        batch_size: samples per step.
+        bits: width of a latent, 8 or 16; by default 8, for a rate 16 where 8 would saturate at
+            half the step.
+        epochs: passes over the training samples; 20, of `transform` as many as make 1500 steps,
+            over a part of large data.
+        batch_size: samples per step; 64, of `transform` 128.
         learning_rate: peak of the schedule.
-        patience: epochs without a better validation loss after which training ends.
+        patience: epochs without a better validation loss after which training ends; 10, of
+            `transform` all.
         seed: of initial weights, order and noise.
         channels: where samples keep their channels.
         arch_options: further options of the architecture, such as `{"noise": 0.3}`.
@@ -86,9 +100,9 @@ def train(
         GuaranteeViolated: torch and onnxruntime disagree on the exported networks.
         MissingExtra: torch is not installed.
     """
-    check_options(bits=bits)
+    check_options(bits=bits or 8)
     check_codec_target(path, overwrite=overwrite)
-    from engine.training import export_pair, fit, save_learning_curve
+    from engine.training import choose_target, fit
 
     state = _state_folder(Path(path))
     with open_source(data, key=key) as opened:
@@ -96,33 +110,64 @@ def train(
         sample = sample_format(
             source, _view(source, arch, channels), value_range(source), (0.0, 1.0)
         )
-        trained = fit(
-            source,
-            network_shape=sample.network_shape,
-            to_network=sample.to_network,
-            arch=arch,
-            latent_dim=latent_dim or default_latent_dim(sample),
-            loss=loss,
-            epochs=epochs,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            patience=patience,
-            seed=seed,
-            device=device,
-            arch_options=arch_options or {},
-            checkpoint=state,
-            progress=progress,
-        )
-        networks = export_pair(trained.encoder, trained.decoder, sample.network_shape)
-        curve = io.BytesIO()
-        save_learning_curve(trained.history, curve)
-        extra = {LEARNING_CURVE: ("learning-curve", curve.getvalue())}
-        rows = calibration_rows(source)
-        files = pack_networks(*networks, sample, rows, bits, trained.record(), extra)
-        check_agreement(trained, files, source)
+        if arch in FOR_A_RATE:
+            _check_rated(arch, loss, arch_options)
+            trained = _fit_for_a_rate(
+                arch,
+                source,
+                sample,
+                choose_target(target_psnr, target_bytes, rate_lambda),
+                {"most_channels": latent_dim, "seed": seed, "progress": progress},
+                {
+                    "epochs": epochs,
+                    "batch_size": batch_size or RATED_BATCH,
+                    "learning_rate": learning_rate,
+                    "patience": patience,
+                    "device": device,
+                    "checkpoint": state,
+                },
+            )
+        else:
+            _check_no_target(target_psnr, target_bytes, rate_lambda)
+            trained = fit(
+                source,
+                network_shape=sample.network_shape,
+                to_network=sample.to_network,
+                arch=arch,
+                latent_dim=latent_dim or default_latent_dim(sample),
+                loss=loss,
+                epochs=epochs or EPOCHS,
+                batch_size=batch_size or BATCH,
+                learning_rate=learning_rate,
+                patience=patience or PATIENCE,
+                seed=seed,
+                device=device,
+                arch_options=arch_options or {},
+                checkpoint=state,
+                progress=progress,
+            )
+        files = _export(trained, source, sample, bits)
     codec = save_codec(files, path, overwrite=overwrite, device=device)
     shutil.rmtree(state, ignore_errors=True)
     return codec
+
+
+def _export(
+    trained: Trained, source: Source, sample: SampleFormat, bits: Bits | None
+) -> CodecFiles:
+    from engine.training import export_pair, save_learning_curve
+
+    extra = {}
+    if trained.history:
+        curve = io.BytesIO()
+        save_learning_curve(trained.history, curve)
+        extra[LEARNING_CURVE] = ("learning-curve", curve.getvalue())
+    networks = export_pair(trained.encoder, trained.decoder, sample.network_shape)
+    spacing = None if trained.rate is None else trained.rate.step
+    rows = calibration_rows(source)
+    files = pack_networks(*networks, sample, rows, bits, trained.record(), extra, spacing=spacing)
+    check_agreement(trained, files, source)
+    return files
 
 
 def default_latent_dim(sample: SampleFormat) -> int:
@@ -164,6 +209,36 @@ def check_agreement(trained: Trained, files: CodecFiles, source: Source) -> None
         raise GuaranteeViolated(
             f"the exported decoder differs from torch by {drift:.2g} of the data's range "
             f"(allowed: {tolerance:.2g}); the codec was not written"
+        )
+
+
+def _fit_for_a_rate(
+    arch: str,
+    source: Source,
+    sample: SampleFormat,
+    target: RateTarget,
+    shared: Mapping[str, Any],
+    schedule: Mapping[str, Any],
+) -> Trained:
+    from engine.training import fit_klt, fit_transform
+
+    if arch == "klt":
+        return fit_klt(source, sample, target, **shared)
+    return fit_transform(source, sample, target, **shared, **schedule)
+
+
+def _check_rated(arch: str, loss: str, arch_options: Mapping[str, float] | None) -> None:
+    if loss != "mse":
+        raise InvalidInput(f"arch {arch!r} minimises squared error: loss must be mse, got {loss}")
+    if arch_options:
+        raise InvalidInput(f"arch {arch!r} has no options, got {', '.join(arch_options)}")
+
+
+def _check_no_target(*targets: float | None) -> None:
+    if any(target is not None for target in targets):
+        raise InvalidInput(
+            "target_psnr, target_bytes and rate_lambda are for arch 'klt' and 'transform'; "
+            "others take latent_dim"
         )
 
 

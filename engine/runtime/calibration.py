@@ -20,7 +20,12 @@ CALIBRATION_BYTES = 128 * 1024 * 1024
 _RUNS = 64
 # Held-out samples leave the calibrated range a little; this keeps most of them from saturating.
 _HEADROOM = 1.1
+# What is written at half the step needs twice the integers.
+_FINER_STEPS = 2
 _BLOCK_BYTES = 8 * 1024 * 1024
+
+Encoder = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+"""Maps what the network sees of samples to float latents, both `(batch, ...)`."""
 
 
 def blocks(source: Source) -> Iterator[tuple[int, NDArray[Any]]]:
@@ -70,16 +75,45 @@ def _row_bytes(source: Source) -> int:
 
 
 def calibrate_latents(
-    run_encoder: Callable[[NDArray[np.float32]], NDArray[np.float32]],
-    samples: NDArray[Any],
-    sample: SampleFormat,
-    bits: Bits,
+    run_encoder: Encoder, samples: NDArray[Any], sample: SampleFormat, bits: Bits
 ) -> LatentFormat:
     """Fit each channel's scale and offset to the latents of raw `samples` `(n, *shape)`.
 
     Raises:
         InvalidInput: the encoder returns no usable latents.
     """
+    shape, low, high = _latent_range(run_encoder, samples, sample)
+    offset = ((low + high) / 2).astype(np.float32)
+    scale = ((high - low) / 2 * _HEADROOM / latent_limit(bits)).astype(np.float32)
+    scale[~(scale > np.finfo(np.float32).tiny)] = 1.0
+    return LatentFormat(shape, bits, tuple(scale.tolist()), tuple(offset.tolist()))
+
+
+def uniform_latents(
+    run_encoder: Encoder,
+    samples: NDArray[Any],
+    sample: SampleFormat,
+    spacing: float,
+    bits: Bits | None,
+) -> LatentFormat:
+    """One scale, `spacing`, for all channels, and no offset.
+
+    `bits` None chooses 8 where the latents of raw `samples` `(n, *shape)` keep within 8 at half
+    the step, too, else 16.
+
+    Raises:
+        InvalidInput: the encoder returns no usable latents.
+    """
+    shape, low, high = _latent_range(run_encoder, samples, sample)
+    reach = float(max(-low.min(), high.max())) / spacing
+    bits = bits or (8 if _FINER_STEPS * reach <= latent_limit(8) else 16)
+    return LatentFormat(shape, bits, (float(np.float32(spacing)),) * shape[0], (0.0,) * shape[0])
+
+
+def _latent_range(
+    run_encoder: Encoder, samples: NDArray[Any], sample: SampleFormat
+) -> tuple[tuple[int, ...], NDArray[np.float64], NDArray[np.float64]]:
+    """Shape of one sample's latents, and the smallest and largest value of each channel."""
     extremes = []
     for start, stop in batches(len(samples), batch_samples(sample.shape)):
         latents = run_encoder(sample.to_network(samples[start:stop]))
@@ -96,7 +130,4 @@ def calibrate_latents(
         extremes.append((latents.min(axis=axes), latents.max(axis=axes)))
     lowest, highest = zip(*extremes, strict=True)
     low, high = np.min(lowest, axis=0).astype(float), np.max(highest, axis=0).astype(float)
-    offset = ((low + high) / 2).astype(np.float32)
-    scale = ((high - low) / 2 * _HEADROOM / latent_limit(bits)).astype(np.float32)
-    scale[~(scale > np.finfo(np.float32).tiny)] = 1.0
-    return LatentFormat(latents.shape[1:], bits, tuple(scale.tolist()), tuple(offset.tolist()))
+    return latents.shape[1:], low, high

@@ -23,7 +23,7 @@ from engine.codec.manifest import Bits, LatentFormat, Manifest
 from engine.codec.sample_format import SampleFormat
 from engine.errors import CorruptCodec, InvalidInput
 from engine.quality import peak_value, psnr_db
-from engine.runtime.calibration import calibrate_latents
+from engine.runtime.calibration import calibrate_latents, uniform_latents
 from engine.runtime.certification import build_certificate, probe_candidates
 from engine.runtime.codec import Codec, batches
 from engine.runtime.session import run_bare_session
@@ -36,13 +36,15 @@ def pack_networks(
     decoder: bytes,
     sample: SampleFormat,
     calibration: NDArray[Any],
-    bits: Bits,
+    bits: Bits | None,
     training: Mapping[str, Any],
     extra: Mapping[str, tuple[str, bytes]] | None = None,
+    spacing: float | None = None,
 ) -> CodecFiles:
     """Wrap bare networks into a codec whose scales fit the `calibration` samples `(n, *shape)`.
 
-    `extra` maps names of further files to their role and content.
+    `extra` maps names of further files to their role and content. `spacing` is the distance of two
+    integers where all channels are in one unit, and the samples decide on no more than the bits.
 
     Raises:
         InvalidInput: the networks don't fit the samples or each other.
@@ -50,7 +52,12 @@ def pack_networks(
     networks = [
         parse_network(content, role) for role, content in ((ENCODER, encoder), (DECODER, decoder))
     ]
-    latent = calibrate_latents(run_bare_session(encoder, ENCODER), calibration, sample, bits)
+    run = run_bare_session(encoder, ENCODER)
+    latent = (
+        calibrate_latents(run, calibration, sample, bits or 8)
+        if spacing is None
+        else uniform_latents(run, calibration, sample, spacing, bits)
+    )
     _check_shapes(networks[1], sample, latent)
     _check_decoder(decoder, sample, latent)
     files = {

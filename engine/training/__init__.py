@@ -12,8 +12,11 @@ try:
     from engine.training.architectures import ARCHITECTURES
     from engine.training.export import export_pair, torch_latents, torch_reconstruction
     from engine.training.fitting import fit
+    from engine.training.klt import fit_klt
     from engine.training.learning_curve import save_learning_curve
     from engine.training.records import EpochRecord, Progress, Trained
+    from engine.training.target import RateTarget, choose_target
+    from engine.training.transforming import fit_transform
 except ModuleNotFoundError as error:
     package = (error.name or "").partition(".")[0]
     if package in ("torch", "safetensors", "matplotlib"):
@@ -26,9 +29,13 @@ __all__ = [
     "ARCHITECTURES",
     "EpochRecord",
     "Progress",
+    "RateTarget",
     "Trained",
+    "choose_target",
     "export_pair",
     "fit",
+    "fit_klt",
+    "fit_transform",
     "save_learning_curve",
     "torch_latents",
     "torch_reconstruction",

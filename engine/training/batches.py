@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.errors import InvalidInput
 from engine.sources import Source, spread_rows
 
 Ranges = NDArray[np.int64]
@@ -41,7 +42,12 @@ def split_rows(source: Source, fraction: float, seed: int) -> RowSplit:
 
     At most 10,000 rows or 256 MiB are held out, and at least one row. A single sample both trains
     and validates.
+
+    Raises:
+        InvalidInput: `seed` is negative.
     """
+    if seed < 0:
+        raise InvalidInput(f"seed must be at least 0, got {seed}")
     rows, row_bytes = len(source), _row_bytes(source)
     block = max(1, min(rows // BLOCKS, READ_BYTES // row_bytes))
     starts = np.arange(0, rows, block)
@@ -67,6 +73,17 @@ def spread_over(ranges: Ranges, count: int) -> NDArray[np.int64]:
     found = np.searchsorted(before, positions, side="right") - 1
     rows: NDArray[np.int64] = ranges[found, 0] + positions - before[found]
     return rows
+
+
+def thinned(ranges: Ranges, rows: int) -> Ranges:
+    """Return about `rows` of the rows in `ranges` (or all, if fewer): the first of each range.
+
+    Where there are more ranges than that, of some that are spread over them.
+    """
+    share = rows / max(rows, count_rows(ranges))
+    few = ranges[spread_rows(len(ranges), rows)]
+    lengths = np.maximum(1, np.floor(share * (few[:, 1] - few[:, 0]))).astype(np.int64)
+    return np.stack([few[:, 0], few[:, 0] + lengths], axis=1)
 
 
 def read_rows(source: Source, ranges: Ranges, into: NDArray[Any] | None = None) -> NDArray[Any]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from engine.training.architectures import (
     choose_architecture,
 )
 from engine.training.batches import (
+    RowSplit,
     ToNetwork,
     TrainingBatches,
     count_rows,
@@ -29,10 +31,14 @@ from engine.training.checkpoint import Checkpoint, describe_run
 from engine.training.device import training_device
 from engine.training.loop import ToDevice, TrainingLoop
 from engine.training.options import TrainingOptions
-from engine.training.records import Progress, Report, Trained
+from engine.training.records import (
+    NAMED_VALIDATION_ROWS,
+    Progress,
+    Report,
+    Trained,
+)
 
 MEAN_BATCHES = 16
-NAMED_VALIDATION_ROWS = 1024
 
 
 def fit(
@@ -78,27 +84,45 @@ def fit(
         patience=patience,
         seed=seed,
     )
+    with seeded(seed, device) as on:
+        model = choice.build(network_shape, latent_dim, **choice.options).to(on)
+        split = split_rows(source, validation_fraction, seed)
+        return run_training(model, options, source, split, to_network, checkpoint, progress)
+
+
+@contextmanager
+def seeded(seed: int, device: str) -> Iterator[torch.device]:
+    """Draw from `seed` in the block, which gets the device to train on; then as before.
+
+    Raises:
+        DeviceUnavailable: CUDA was asked for and isn't there.
+    """
     on = training_device(device)
     with torch.random.fork_rng([torch.cuda.current_device()] if on.type == "cuda" else []):
         torch.manual_seed(seed)
-        model = choice.build(network_shape, latent_dim, **choice.options).to(on)
-        return _train(model, options, source, to_network, checkpoint, progress or _silent)
+        yield on
 
 
-def _train(
+def run_training(
     model: Architecture,
     options: TrainingOptions,
     source: Source,
+    split: RowSplit,
     to_network: ToNetwork,
     folder: Path | None,
-    report: Report,
+    report: Report | None,
 ) -> Trained:
+    """Train `model` on its device, from the checkpoint in `folder` on, and bring it to the CPU.
+
+    Raises:
+        InvalidInput: the loss is no longer finite, or the checkpoint is another run's.
+        StorageError: the file system refused a read or a write.
+    """
     device = next(model.parameters()).device
 
     def to_device(raw: NDArray[Any]) -> Tensor:
         return torch.from_numpy(to_network(raw)).to(device)
 
-    split = split_rows(source, options.validation_fraction, options.seed)
     batches = TrainingBatches(source, split.training, options.batch_size, options.seed)
     run = describe_run(options, source, to_network)
     checkpoint = Checkpoint(folder, run) if folder else None
@@ -108,12 +132,12 @@ def _train(
     loop = TrainingLoop(model, options, batches, read_rows(source, split.validation), to_device)
     if saved is not None:
         loop.restore(*saved)
-    loop.run(checkpoint, report)
+    loop.run(checkpoint, report or _silent)
     model.cpu().eval()
     return Trained(
         encoder=model.encoder,
         decoder=model.decoder,
-        options=options,
+        options=options.as_json(),
         history=tuple(loop.history),
         best_epoch=loop.best_epoch,
         training_samples=count_rows(split.training),

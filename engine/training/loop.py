@@ -51,7 +51,9 @@ class TrainingLoop:
         self._to_device = to_device
         self._distortion = DISTORTIONS[options.loss]
         self._device = next(model.parameters()).device
-        self._optimizer = torch.optim.Adam(model.parameters(), betas=(0.9, 0.95), fused=True)
+        self._optimizer = torch.optim.AdamW(
+            model.parameter_groups(), betas=(0.9, 0.95), weight_decay=0.0, fused=True
+        )
         self._step = 0
         self._loss_sum = torch.zeros((), dtype=torch.float64, device=self._device)
 
@@ -163,13 +165,13 @@ class TrainingLoop:
 
     @torch.no_grad()
     def _validate(self) -> float:
-        """Mean distortion of the held-out samples."""
+        """Mean loss of the held-out samples."""
         self.model.eval()
         total = 0.0
         for start in range(0, len(self._validation), self._options.batch_size):
             batch = self._to_device(self._validation[start : start + self._options.batch_size])
             with self._mixed_precision():
-                total += self._distortion(self.model(batch), batch).item() * len(batch)
+                total += self.model.validation_loss(batch, self._distortion).item() * len(batch)
         return self._finite(total / len(self._validation))
 
     def _progress(self) -> Progress:

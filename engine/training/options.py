@@ -36,8 +36,6 @@ class TrainingOptions:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise InvalidInput(f"{name} must be at least 1, got {value}")
-        if self.seed < 0:
-            raise InvalidInput(f"seed must be at least 0, got {self.seed}")
         if self.loss not in DISTORTIONS:
             raise InvalidInput(f"loss must be {' or '.join(DISTORTIONS)}, got {self.loss!r}")
         if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):

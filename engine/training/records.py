@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from engine.training.options import TrainingOptions
+from engine.training.rate import RatePoint
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,8 @@ class Progress:
     validation_loss: float | None
 
 
+NAMED_VALIDATION_ROWS = 1024
+
 Report = Callable[[Progress], None]
 
 
@@ -50,25 +52,30 @@ Report = Callable[[Progress], None]
 class Trained:
     """A trained autoencoder: modules in evaluation mode on the CPU, and how they came about.
 
-    `validation_rows` are row indices, ascending, of held-out samples: at most 1024, spread.
+    `options` is JSON-able; `validation_rows` are row indices, ascending, of held-out samples: at
+    most 1024, spread. `rate` is what a codec trained for its rate makes of them: its latents are
+    in one unit, of which its step is the distance of two integers. None for all others.
     """
 
     encoder: nn.Module
     decoder: nn.Module
-    options: TrainingOptions
+    options: Mapping[str, Any]
     history: tuple[EpochRecord, ...]
     best_epoch: int
     training_samples: int
     validation_samples: int
     validation_rows: NDArray[np.int64]
+    rate: RatePoint | None = None
 
     def record(self) -> dict[str, Any]:
         """Return a JSON-able account of the run that is the same for equal runs."""
+        rate = {} if self.rate is None else {"rate": self.rate.as_json()}
         return {
-            "options": self.options.as_json(),
+            "options": dict(self.options),
             "training_samples": self.training_samples,
             "validation_samples": self.validation_samples,
             "best_epoch": self.best_epoch,
             "history": [asdict(record) for record in self.history],
             "torch": torch.__version__.partition("+")[0],
+            **rate,
         }

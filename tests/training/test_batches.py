@@ -14,6 +14,7 @@ from engine.training.batches import (
     read_rows,
     split_rows,
     spread_over,
+    thinned,
 )
 
 
@@ -47,6 +48,17 @@ def test_a_split_covers_every_row_once(rows, fraction, seed):
     assert training and validation
     if rows > 1:
         assert sorted(training + validation) == list(range(rows))
+
+
+@given(lengths=st.lists(st.integers(1, 40), min_size=1, max_size=60), rows=st.integers(1, 1000))
+def test_thinned_ranges_hold_about_so_many_of_the_rows(lengths, rows):
+    stops = np.cumsum(lengths) + np.arange(len(lengths))
+    ranges = np.stack([stops - lengths, stops], axis=1)
+    few = rows_of(thinned(ranges, rows))
+    assert 1 <= len(few) <= rows + len(lengths)
+    assert set(few) <= set(rows_of(ranges))
+    if rows >= sum(lengths):
+        assert few == rows_of(ranges)
 
 
 def test_a_tenth_is_held_out_by_seed():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -36,6 +36,14 @@ class Architecture(nn.Module):
     def training_loss(self, batch: Tensor, distortion: Distortion) -> Tensor:
         """Return what training minimises on one batch."""
         return distortion(self(batch), batch)
+
+    def validation_loss(self, batch: Tensor, distortion: Distortion) -> Tensor:
+        """Return what tells which epoch is the best, of a held-out batch."""
+        return distortion(self(batch), batch)
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Return the optimiser's groups: `params`, and `weight_decay` where it isn't 0."""
+        return [{"params": list(self.parameters())}]
 
     def start_at(self, mean: Tensor) -> None:
         """Start at the mean sample of the training data, shape `network_shape`."""

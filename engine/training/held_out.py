@@ -1,0 +1,53 @@
+"""Held-out samples, and what a codec makes of them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cuda_kernels.error_statistics.reference import finish
+from engine.codec.sample_format import SampleFormat
+from engine.quality import peak_value, psnr_db
+from engine.sources import Source
+from engine.training.batches import Ranges, read_rows, thinned
+from engine.training.rate import RatePoint
+
+_SAMPLES, _ELEMENTS = 2048, 1 << 24
+
+
+class HeldOut:
+    """At most 2048 of the rows that are held out, or 16 million elements.
+
+    `samples` `(n, *network_shape)` is what the network sees of them, float32.
+    """
+
+    def __init__(self, source: Source, ranges: Ranges, sample: SampleFormat) -> None:
+        """Read the rows, spread over `ranges`."""
+        elements = math.prod(sample.shape)
+        rows = thinned(ranges, max(1, min(_SAMPLES, _ELEMENTS // elements)))
+        self.samples = sample.to_network(read_rows(source, rows))
+        self._sample = sample
+        self._finished = self._finish(self.samples)
+        self._peak = peak_value(sample.dtype, *sample.data_range)
+
+    def measure(
+        self, step: float, bits: NDArray[np.float64], reconstruction: NDArray[np.floating[Any]]
+    ) -> RatePoint:
+        """Return what a codec of this step makes of all of them.
+
+        `bits` `(channels,)` are those of a sample's latents; `reconstruction`, in any shape, is
+        what the decoder returns.
+        """
+        finished = self._finish(reconstruction).reshape(self._finished.shape)
+        error = np.subtract(finished, self._finished, dtype=np.float64)
+        mean = float(np.mean(np.square(error)))
+        total = mean * self.samples[0].size / self._sample.scale**2
+        return RatePoint(step, len(bits), float(bits.sum()), psnr_db(mean, self._peak), total)
+
+    def _finish(self, values: NDArray[np.floating[Any]]) -> NDArray[Any]:
+        # In the network's order of axes, which the error doesn't depend on.
+        physical = values.astype(self._sample.working_dtype)
+        return finish(physical * self._sample.scale + self._sample.offset, self._sample.dtype)

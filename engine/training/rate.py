@@ -1,0 +1,41 @@
+"""What latents cost and what quality they bring, at one step of the quantiser."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class RatePoint:
+    """What a codec of one quantisation step makes of held-out samples.
+
+    `step` is in units of the network's samples, `bits_per_sample` the empirical entropy of the
+    integers, summed over the channels. `psnr_db` and `squared_error`, the sum over a sample with
+    the data's range as 1, are those of finished samples.
+    """
+
+    step: float
+    channels: int
+    bits_per_sample: float
+    psnr_db: float
+    squared_error: float
+
+    def as_json(self) -> dict[str, float | None]:
+        """Return it as a JSON-able mapping, in which an infinite PSNR is None."""
+        return asdict(self) | {"psnr_db": self.psnr_db if math.isfinite(self.psnr_db) else None}
+
+
+def entropy_bits(latents: NDArray[Any]) -> NDArray[np.float64]:
+    """Empirical entropy, bits, of each channel `(channels,)` of integers `(n, channels)`."""
+    return np.array([_entropy(channel) for channel in latents.T])
+
+
+def _entropy(integers: NDArray[Any]) -> float:
+    _, counts = np.unique(integers, return_counts=True)
+    share = counts / len(integers)
+    return float(-(share * np.log2(share)).sum())
