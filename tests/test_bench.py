@@ -40,7 +40,10 @@ def flat(ratios):
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param("bulk", marks=pytest.mark.slow), *(name for name in RUNS if name != "bulk")],
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name in ("bulk", "memory") else [])
+        for name in RUNS
+    ],
 )
 def test_a_benchmark_gives_ratios_first(name):
     result = RUNS[name]()

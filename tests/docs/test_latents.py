@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import engine
 from bench import latents
 
@@ -23,6 +25,7 @@ def test_the_classifier_of_the_page_learns(digits, digit_labels, digits_codec, t
     assert float(result.stdout) > 0.8
 
 
+@pytest.mark.slow
 def test_the_comparison_and_the_map_that_the_page_shows(tmp_path):
     accuracy = latents.run(tmp_path / "map.png", epochs=2, arch="dense")["accuracy"]
     assert accuracy["latents"] > accuracy["raw pixels"] - 0.1

@@ -399,7 +399,7 @@ def check_killed(kept, repairs, share):
         yield store
 
 
-SHARES = [pytest.param(12), pytest.param(1, marks=pytest.mark.slow)]
+SHARES = [pytest.param(24), pytest.param(1, marks=pytest.mark.slow)]
 
 
 @pytest.mark.parametrize("share", SHARES)
