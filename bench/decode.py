@@ -2,8 +2,8 @@
 
 The limit is `InferenceSession.run` of the decoder over ready latents in memory, at the batch size
 and thread layout that are best for it. `engine.decode` also syncs what it writes: what that alone
-costs is measured beside it, and apart from what writes nothing, which is slower for a while where
-the system has just filled its memory with files.
+costs is measured beside it. Peers and files have rounds of their own: a new array is slower to fill
+for a while after others have taken and given back much memory.
 """
 
 from __future__ import annotations
@@ -52,10 +52,8 @@ def _measure(name: str, count: int, runs: int, folder: Path) -> dict[str, Any]:
         latents = np.asarray(store.latents[:])
         bare = bare_runs([workload.codec.files.role(DECODER)], latents)
         limit = bare_works(BARE, bare, latents)
-        reading = {
-            ARRAY: Work(lambda _: np.asarray(store), count),
-            **_zarr_works(samples[:ZARR_SAMPLES], folder, store.contents.part.chunk_samples),
-        }
+        reading = {ARRAY: Work(lambda _: np.asarray(store), count)}
+        peers = _zarr_works(samples[:ZARR_SAMPLES], folder, store.contents.part.chunk_samples)
         writing = {
             FILE: Work(
                 lambda _: engine.decode(store, folder / "decoded.npy", overwrite=True), count
@@ -63,14 +61,23 @@ def _measure(name: str, count: int, runs: int, folder: Path) -> dict[str, Any]:
             WRITE: Work(lambda _: _write(samples, folder / "written.npy"), count),
         }
         read, layout = fastest_bare(BARE, interleave(limit | reading, runs))
+        beside = interleave(reading | peers, runs)
         written, _ = fastest_bare(BARE, interleave(limit | writing, runs, settle=True))
     targets = _TARGETS.get(name, ())
-    ratios = [*_ratios(ARRAY, read, targets), *_ratios(FILE, written, targets)]
+    ratios = [
+        *_ratios(ARRAY, read, targets),
+        *_ratios(ARRAY, beside),
+        *_ratios(FILE, written, targets),
+    ]
     print(f"\n{name}: {count} samples; {BARE}: {layout}")
     print_ratios(ratios)
     return {
         "ratios": to_json(ratios),
-        "samples_per_s": {"reading": read.items_per_s(), "writing": written.items_per_s()},
+        "samples_per_s": {
+            "reading": read.items_per_s(),
+            "beside peers": beside.items_per_s(),
+            "writing": written.items_per_s(),
+        },
         "samples": count,
         "layout": layout,
         "runs": runs,
@@ -95,9 +102,13 @@ def _write(samples: NDArray[Any], path: Path) -> None:
 def _ratios(
     work: str, rounds: Rounds, targets: tuple[float, float] | tuple[()] = ()
 ) -> list[Ratio]:
-    """What there is a target for, then everything else beside `work`."""
-    others = [other for other in rounds.seconds if other not in (work, BARE)]
+    """Speed of `work` beside all others; the targets are those of the limit."""
     return [
-        Ratio(f"{work} / {BARE}", rounds.speed_ratio(work, BARE), *targets),
-        *(Ratio(f"{work} / {other}", rounds.speed_ratio(work, other)) for other in others),
+        Ratio(
+            f"{work} / {other}",
+            rounds.speed_ratio(work, other),
+            *(targets if other == BARE else ()),
+        )
+        for other in rounds.seconds
+        if other != work
     ]
