@@ -30,23 +30,22 @@ def staged(path: str | os.PathLike[str]) -> Iterator[Path]:
         parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.partial-", dir=parent))
         made, replaced = folder / "made", folder / "replaced"
-        finished = False
         try:
             yield made
             if target.is_dir():  # a rename can't replace a folder that holds something
                 target.replace(replaced)
             made.replace(target)
-            finished = True
         finally:
             if replaced.exists() and not target.exists():
                 replaced.replace(target)
-            _remove(folder, tries=1 if finished else _REMOVALS)
+            # Threads of zarr may write into what is left there for a while after an error.
+            _remove(folder, tries=_REMOVALS if made.is_dir() else 1)
     except OSError as error:
         raise StorageError(f"{target}: can't write it: {error.strerror or error}") from None
 
 
 def _remove(folder: Path, tries: int) -> None:
-    """Remove a folder, into which threads of zarr may write on for a while after an error."""
+    """Remove a folder, and what others make there again until the last try."""
     shutil.rmtree(folder, ignore_errors=True)
     for _ in range(tries - 1):
         time.sleep(_SETTLING_S)

@@ -91,6 +91,8 @@ def test_a_thread_that_writes_on_after_a_failure_leaves_nothing(tmp_path):
     with pytest.raises(RuntimeError, match="full"), staged(tmp_path / "out") as made:
         thread = threading.Thread(target=write_on, args=[made])
         thread.start()
+        while not made.exists():
+            time.sleep(0.001)
         raise RuntimeError("full")
     thread.join()
     assert list(tmp_path.iterdir()) == []

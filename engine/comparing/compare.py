@@ -98,11 +98,10 @@ def compare(
 
 def _read(source: Source, held_out: Any, key: str | None, **options: Any) -> HeldOut:
     """Samples to learn from and to measure on."""
-    sample_bytes = source.read(0, 1).nbytes
     if held_out is None:
-        return read_split(source, plan_split(len(source), sample_bytes, **options))
+        return read_split(source, plan_split(len(source), source.sample_bytes, **options))
     with open_source(held_out, key=key) as apart:
-        split = plan_apart(len(source), len(apart), sample_bytes, **options)
+        split = plan_apart(len(source), len(apart), source.sample_bytes, **options)
         return read_split(source, split, apart)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import math
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -104,8 +103,8 @@ class CompressionJob:
         A block is several batches: whatever is done to one waits for Python's interpreter lock.
         """
         batch = self.running.batch
-        row_bytes = self.source.dtype.itemsize * math.prod(self.source.sample_shape)
-        size = min(max(1, _BLOCK_BYTES // (row_bytes * batch)), _BLOCK_BATCHES) * batch
+        fitting = max(1, _BLOCK_BYTES // (self.source.sample_bytes * batch))
+        size = min(fitting, _BLOCK_BATCHES) * batch
         for first, last in batches(stop - start, size):
             yield first, self.read(start + first, start + last)
 

@@ -107,6 +107,5 @@ def _spread(source: Source, survey: Survey) -> float:
 
 
 def _zstd_ratio(source: Source) -> float:
-    row_bytes = source.dtype.itemsize * math.prod(source.sample_shape)
-    rows = source.read(0, max(1, min(len(source), _ADVICE_BYTES // row_bytes)))
+    rows = source.read(0, max(1, min(len(source), _ADVICE_BYTES // source.sample_bytes)))
     return rows.nbytes / len(zstd.compress(rows, 3))

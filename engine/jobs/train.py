@@ -15,6 +15,7 @@ from engine.codec.files import CodecFiles, check_codec_target
 from engine.codec.manifest import Bits
 from engine.codec.sample_format import Channels, SampleFormat, network_view
 from engine.errors import GuaranteeViolated, InvalidInput
+from engine.jobs.fit import check_counts
 from engine.jobs.gaps import without_gaps
 from engine.jobs.pack import check_options, sample_format, save_codec
 from engine.jobs.promise import FillValue
@@ -100,11 +101,14 @@ def train(
         GuaranteeViolated: torch and onnxruntime disagree on the exported networks.
         MissingExtra: torch is not installed.
     """
-    check_options(bits=bits or 8)
+    check_options(bits=8 if bits is None else bits)
+    check_counts(epochs=epochs, batch_size=batch_size, patience=patience)
     check_codec_target(path, overwrite=overwrite)
     from engine.training import choose_target, fit
 
     state = _state_folder(Path(path))
+    shared: dict[str, Any] = {"seed": seed, "progress": progress}
+    run: dict[str, Any] = {"learning_rate": learning_rate, "device": device, "checkpoint": state}
     with open_source(data, key=key) as opened:
         source = without_gaps(opened, fill_value) if fill_gaps else opened
         sample = sample_format(
@@ -117,14 +121,12 @@ def train(
                 source,
                 sample,
                 choose_target(target_psnr, target_bytes, rate_lambda),
-                {"most_channels": latent_dim, "seed": seed, "progress": progress},
+                {"most_channels": latent_dim, **shared},
                 {
                     "epochs": epochs,
                     "batch_size": batch_size or RATED_BATCH,
-                    "learning_rate": learning_rate,
                     "patience": patience,
-                    "device": device,
-                    "checkpoint": state,
+                    **run,
                 },
             )
         else:
@@ -138,13 +140,10 @@ def train(
                 loss=loss,
                 epochs=epochs or EPOCHS,
                 batch_size=batch_size or BATCH,
-                learning_rate=learning_rate,
                 patience=patience or PATIENCE,
-                seed=seed,
-                device=device,
                 arch_options=arch_options or {},
-                checkpoint=state,
-                progress=progress,
+                **shared,
+                **run,
             )
         files = _export(trained, source, sample, bits)
     codec = save_codec(files, path, overwrite=overwrite, device=device)

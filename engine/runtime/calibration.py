@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -30,7 +29,7 @@ Encoder = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 def blocks(source: Source) -> Iterator[tuple[int, NDArray[Any]]]:
     """All rows in order, about 8 MiB at a time, each block with its first row."""
-    rows = max(1, _BLOCK_BYTES // _row_bytes(source))
+    rows = max(1, _BLOCK_BYTES // source.sample_bytes)
     for start in range(0, len(source), rows):
         yield start, source.read(start, min(start + rows, len(source)))
 
@@ -56,7 +55,7 @@ def calibration_rows(source: Source) -> NDArray[Any]:
 
     All samples where these are fewer, and one however large it is.
     """
-    count = max(1, min(CALIBRATION_SAMPLES, CALIBRATION_BYTES // _row_bytes(source)))
+    count = max(1, min(CALIBRATION_SAMPLES, CALIBRATION_BYTES // source.sample_bytes))
     if len(source) <= count:
         return source.read(0, len(source))
     runs = min(_RUNS, count)
@@ -68,10 +67,6 @@ def calibration_rows(source: Source) -> NDArray[Any]:
         following = min(start + length, len(source))
         taken.append(source.read(start, following))
     return np.concatenate(taken)
-
-
-def _row_bytes(source: Source) -> int:
-    return math.prod(source.sample_shape) * source.dtype.itemsize
 
 
 def calibrate_latents(

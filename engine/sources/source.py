@@ -1,5 +1,6 @@
 """What every source of samples promises, whatever it reads from."""
 
+import math
 from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import Any, Self
@@ -26,6 +27,11 @@ class Source(ABC):
     def sample_shape(self) -> tuple[int, ...]:
         """The shape of one sample."""
         return self.shape[1:]
+
+    @property
+    def sample_bytes(self) -> int:
+        """Size of one sample in memory."""
+        return math.prod(self.sample_shape) * self.dtype.itemsize
 
     def __len__(self) -> int:
         return self.shape[0]

@@ -164,7 +164,7 @@ class TrainingBatches:
 
 
 def _row_bytes(source: Source) -> int:
-    return max(1, source.dtype.itemsize * int(np.prod(source.sample_shape)))
+    return max(1, source.sample_bytes)
 
 
 def _cut(ranges: Ranges, first: int, last: int) -> Ranges:

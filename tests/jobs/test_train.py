@@ -103,3 +103,14 @@ def test_an_export_that_differs_from_torch_is_refused(data, part, tmp_path):
 
 def test_the_default_number_of_latents_follows_the_bytes_of_a_sample(digits_codec):
     assert default_latent_dim(digits_codec.manifest.sample) == 784 // 24
+
+
+@pytest.mark.parametrize("option", ["epochs", "batch_size", "patience"])
+def test_none_at_all_is_no_count(option, data, tmp_path):
+    with pytest.raises(InvalidInput, match=f"{option} must be at least 1, got 0"):
+        engine.train(data, tmp_path / "it.codec", **{option: 0})
+
+
+def test_no_bits_are_no_width(data, tmp_path):
+    with pytest.raises(InvalidInput, match="bits"):
+        engine.train(data, tmp_path / "it.codec", bits=0)
