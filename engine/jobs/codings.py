@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from numpy.typing import NDArray
@@ -12,6 +14,7 @@ from numpy.typing import NDArray
 from engine.jobs.choose_coding import choose_coding
 from engine.jobs.choose_latent_coding import choose_latent_coding
 from engine.jobs.guaranteed_shards import GuaranteedShards
+from engine.jobs.hopeless_ways import size_bytes
 from engine.jobs.shard_facts import SourceFacts
 from engine.jobs.shard_task import Blocks
 from engine.jobs.ways import Way, ways
@@ -26,7 +29,6 @@ from engine.store.plan import (
     VERBATIM,
     StorePlan,
 )
-from engine.store.shard import encode_chunk
 
 _CHUNKS = 4
 _MEASURED = {LATENTS, RESIDUALS, QUANTISED, VERBATIM, PATCHED, PATCHES}
@@ -35,11 +37,14 @@ _RARE = Coded(coding=Coding(ZSTD, 3, samples_last=False))
 
 
 def choose_codings(
-    plan: StorePlan, shards: GuaranteedShards, blocks: Callable[[int, int], Blocks]
+    plan: StorePlan,
+    shards: GuaranteedShards,
+    blocks: Callable[[int, int], Blocks],
+    workers: int,
 ) -> StorePlan:
     """The plan with the codings that are smallest, and with the network only if it pays for itself.
 
-    `blocks` yields the samples [start, stop).
+    `blocks` yields the samples [start, stop); so many `workers` try codings at once.
     """
     size, samples = plan.grid.chunk_samples, plan.grid.samples
     tried: list[list[Way]] = []
@@ -52,7 +57,9 @@ def choose_codings(
         measured += count
     chunks = _rows_by_array(tried)
     latents = chunks.pop(LATENTS, [])
-    coded = {name: choose_coding(rows, portable=plan.portable) for name, rows in chunks.items()}
+    choose = functools.partial(choose_coding, portable=plan.portable)
+    with ThreadPoolExecutor(workers, thread_name_prefix="coding") as pool:
+        coded = dict(zip(chunks, pool.map(choose, chunks.values()), strict=True))
     plan = dataclasses.replace(plan, coded={PATCHED: _RARE, PATCHES: _RARE} | coded)
     plan = with_latent_coding(plan, latents)
     saved_bytes = sum(_saved_bytes(plan, found) for found in tried) * samples / measured
@@ -84,8 +91,7 @@ def _saved_bytes(plan: StorePlan, tried: Iterable[Way]) -> int:
     """How much smaller than all others the ways with the network keep a chunk."""
     sizes: dict[bool, list[int]] = {True: [], False: []}
     for way in tried:
-        size = sum(len(encode_chunk(rows, plan.array(n).coded)) for n, rows in way.rows.items())
-        sizes[way.mode.needs_network].append(size)
+        sizes[way.mode.needs_network].append(size_bytes(way, plan))
     if not sizes[True] or not sizes[False]:
         return 0
     return max(0, min(sizes[False]) - min(sizes[True]))

@@ -176,7 +176,7 @@ class CompressionJob:
         if begun is not None and begun.head.fingerprint == plan.fingerprint:
             with contextlib.suppress(CorruptStore):  # then what is measured again is the same
                 return plan.with_coded(begun.arrays)
-        return choose_codings(plan, self._guaranteed(plan), self.blocks)
+        return choose_codings(plan, self._guaranteed(plan), self.blocks, self.running.workers)
 
     def _grid(self) -> RowGrid:
         sample, latent = self.codec.manifest.sample, self.codec.manifest.latent
