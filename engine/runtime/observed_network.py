@@ -1,4 +1,4 @@
-"""What lies between the samples and the latents: the values inside an encoder's graph."""
+"""What lies between samples and latents: the values inside a network's graph."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from engine.runtime.session import Network
 _STEP = np.ones(1, np.float32)
 
 
-class ObservedEncoder:
-    """An encoder that returns float32 values by name instead of its latents."""
+class ObservedNetwork:
+    """A network that returns float32 values by name instead of its result."""
 
     def __init__(self, model: ModelProto, names: Iterable[str]) -> None:
         """Open `model` on the CPU; `names` are values that its nodes make."""
@@ -30,9 +30,9 @@ class ObservedEncoder:
         self._network = Network(observed.SerializeToString(), "cpu", threads=1)
         self.input_name: str = self._network.input_name
 
-    def __call__(self, samples: NDArray[Any]) -> dict[str, NDArray[Any]]:
-        """The values that raw `samples` `(n, *sample_shape)` lead to."""
-        fed = {self.input_name: samples, "step": _STEP}
+    def __call__(self, batch: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """The values that a batch `(n, *shape)` of what the network takes leads to, at step 1."""
+        fed = {self.input_name: batch, "step": _STEP}
         with self._network.failures_named():
             return dict(zip(self._names, self._network.session.run(self._names, fed), strict=True))
 
