@@ -50,12 +50,18 @@ def _spread_runs(count: int, chosen: int) -> NDArray[np.bool_]:
 
 def _part(shard: ShardSamples, chosen: NDArray[np.bool_]) -> ShardSamples:
     """Some of the samples of a shard."""
+    quantiser = None if shard.reconstruction is None else _PartQuantiser(shard.quantiser, chosen)
     return ShardSamples(
         shard.samples[chosen],
-        None if shard.verbatim is None else shard.verbatim[chosen],
-        None if shard.latents is None else shard.latents[chosen],
-        None if shard.reconstruction is None else _PartQuantiser(shard.quantiser, chosen),
+        _chosen(shard.verbatim, chosen),
+        _chosen(shard.latents, chosen),
+        quantiser,
+        _chosen(shard.uncovered, chosen),
     )
+
+
+def _chosen(values: NDArray[Any] | None, chosen: NDArray[np.bool_]) -> NDArray[Any] | None:
+    return None if values is None else values[chosen]
 
 
 class _PartQuantiser:

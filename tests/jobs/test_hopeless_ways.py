@@ -26,7 +26,8 @@ def shard_of(guarantee, count=24):
     with open_source(samples) as source:
         found = survey(source, guarantee.fill_values)
     latents = np.arange(count, dtype="i1").reshape(-1, 1)
-    shard = ShardSamples(samples, found.verbatim(samples), latents, y)
+    uncovered = np.arange(count) % 7 == 2
+    shard = ShardSamples(samples, found.verbatim(samples), latents, y, uncovered)
     return shard, make_rules(guarantee, samples.dtype, found, 1e-4)
 
 
@@ -80,12 +81,8 @@ def test_what_is_left_out_is_not_made_but_something_always_is(guarantee):
 def test_a_part_of_a_shard_is_kept_as_those_samples_alone_would_be(guarantee):
     shard, rules = shard_of(guarantee)
     chosen = _spread_runs(24, 9)
-    alone = ShardSamples(
-        *(
-            values[chosen]
-            for values in (shard.samples, shard.verbatim, shard.latents, shard.reconstruction)
-        )
-    )
+    held = (shard.samples, shard.verbatim, shard.latents, shard.reconstruction, shard.uncovered)
+    alone = ShardSamples(*(values[chosen] for values in held))
     pair = (ways(part, rules, keep_latents=True) for part in (_part(shard, chosen), alone))
     for found, expected in zip(*pair, strict=True):
         assert (found.kind, found.mode, found.step) == (expected.kind, expected.mode, expected.step)
