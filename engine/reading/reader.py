@@ -62,9 +62,9 @@ class Reader:
         """The sample `(*sample_shape)` of a row."""
         return self._at_random.one(row)
 
-    def some(self, rows: NDArray[np.int64]) -> NDArray[Any]:
-        """Samples `(n, *sample_shape)` of rows in any order, each decoded once."""
-        samples = self.unfilled(len(rows))
+    def some(self, rows: NDArray[np.int64], out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """Samples `(n, *sample_shape)` of rows in any order, each decoded once; `out`, if given."""
+        samples = self.unfilled(len(rows)) if out is None else out
         distinct, places = np.unique(rows, return_inverse=True)
         if len(distinct) <= self.block_samples:
             _fill(self._at_random, rows, distinct, places, samples)
@@ -83,11 +83,11 @@ class Reader:
         self._workers.each(decode, blocks(distinct, self.block_samples))
         return samples
 
-    def run(self, rows: range) -> NDArray[Any]:
-        """Samples `(n, *sample_shape)` of a slice, decoded straight into the result."""
+    def run(self, rows: range, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """Samples `(n, *sample_shape)` of a slice, decoded straight into the result, or `out`."""
         if len(rows) <= self.block_samples:
-            return self.some(np.asarray(rows, np.int64))
-        samples = self.unfilled(len(rows))
+            return self.some(np.asarray(rows, np.int64), out)
+        samples = self.unfilled(len(rows)) if out is None else out
 
         def decode(block: tuple[int, int]) -> None:
             self._decode(rows[slice(*block)], samples[slice(*block)])

@@ -20,6 +20,7 @@ from engine.reading.chunk_cache import DEFAULT_CACHE_BYTES
 from engine.reading.latents import read_integer_latents
 from engine.reading.quality import read_quality
 from engine.reading.reader import Reader
+from engine.reading.room import checked_room
 from engine.reading.selection import is_integer, select_row, select_rows, slice_rows
 from engine.reading.sidecars import read_sidecars, sidecar_names
 from engine.runtime.codec import Codec
@@ -222,25 +223,43 @@ class Store:
         return samples if dtype is None else samples.astype(dtype, copy=False)
 
     @overload
-    def read(self, indices: ArrayLike | slice, *, device: None = None) -> NDArray[Any]: ...
+    def read(
+        self, indices: ArrayLike | slice, *, device: None = None, out: NDArray[Any] | None = None
+    ) -> NDArray[Any]: ...
 
     @overload
     def read(self, indices: ArrayLike | slice, *, device: str) -> Tensor: ...
 
-    def read(self, indices: ArrayLike | slice, *, device: str | None = None) -> Any:
+    def read(
+        self,
+        indices: ArrayLike | slice,
+        *,
+        device: str | None = None,
+        out: NDArray[Any] | None = None,
+    ) -> Any:
         """Samples `(n, *sample_shape)` of a list of rows, a mask or a slice, in that order.
 
         With a `device` such as `cuda` they are a torch tensor there (and by DLPack one of any other
-        library), decoded where they stay; that needs the extra `cuda`.
+        library), decoded where they stay; that needs the extra `cuda`. Else `out`, if given, takes
+        them and is returned: it is C-contiguous, of that shape and of the samples' dtype. To fill
+        it again and again is quicker than to take new memory for every read.
 
         Raises:
             DeviceUnavailable: `device` can't run networks, or torch or Triton is missing.
+            InvalidInput: `out` can't take the samples.
         """
         if device is not None:
+            if out is not None:
+                raise InvalidInput("out takes samples on the host; leave out device")
             return self._reconstruction_on(device)(select_rows(indices, len(self)))
         if isinstance(indices, slice):
-            return self.reader.run(slice_rows(indices, len(self)))
-        return self.reader.some(select_rows(indices, len(self)))
+            run = slice_rows(indices, len(self))
+            return self.reader.run(run, self._checked(out, len(run)))
+        rows = select_rows(indices, len(self))
+        return self.reader.some(rows, self._checked(out, len(rows)))
+
+    def _checked(self, out: NDArray[Any] | None, count: int) -> NDArray[Any] | None:
+        return None if out is None else checked_room(out, (count, *self.shape[1:]), self.dtype)
 
     def _reconstruction_on(self, device: str) -> DeviceReconstruction:
         from engine.reading.device_reconstruction import DeviceReconstruction
