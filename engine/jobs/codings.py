@@ -52,7 +52,9 @@ def choose_codings(
         measured += count
     chunks = _rows_by_array(tried)
     latents = chunks.pop(LATENTS, [])
-    coded = {name: choose_coding(rows, portable=plan.portable) for name, rows in chunks.items()}
+    coded = {
+        name: choose_coding(rows, samples, portable=plan.portable) for name, rows in chunks.items()
+    }
     plan = dataclasses.replace(plan, coded={PATCHED: _RARE, PATCHES: _RARE} | coded)
     plan = with_latent_coding(plan, latents)
     saved_bytes = sum(_saved_bytes(plan, found) for found in tried) * samples / measured

@@ -56,8 +56,9 @@ class ShardedArray:
     @property
     def chunk_bytes(self) -> int:
         """The most memory that one buffer takes while a chunk is decoded."""
-        scratch = self.coded.prediction.scratch_bytes(self.item_shape)
-        return max(self.item_bytes * self.grid.chunk_samples, scratch)
+        predicting = self.coded.prediction.scratch_bytes(self.item_shape)
+        coding = self.coded.coding.scratch_bytes(self.chunk_shape)
+        return max(self.item_bytes * self.grid.chunk_samples, predicting, coding)
 
     def key(self, shard: int) -> str:
         """Name of the object of a shard, below the part."""
