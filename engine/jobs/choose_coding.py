@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.jobs.choose_context import choose_context
 from engine.store.coding import PCODEC, ZSTD, Coded, Coding
 from engine.store.least_absolute import least_absolute
 from engine.store.prediction import NO_PREDICTION, WEIGHT_BITS, Prediction
@@ -24,12 +23,11 @@ _COUNTED_VALUES = 1 << 20
 _REACH = {1: 2, 2: 3, 3: 2}
 
 
-def choose_coding(chunks: Sequence[NDArray[Any]], samples: int, *, portable: bool) -> Coded:
+def choose_coding(chunks: Sequence[NDArray[Any]], *, portable: bool) -> Coded:
     """The smallest way to keep chunks like these, of those that code tens of megabytes a second.
 
     Args:
         chunks: a few `(chunk_samples, *item_shape)` of integers or floats, of one shape and dtype.
-        samples: how many there are in all, which share the cost of what metadata hold.
         portable: core Zarr v3 codecs only.
 
     The predictions of least entropy are tried with every coding; a dearer one must save something.
@@ -42,7 +40,7 @@ def choose_coding(chunks: Sequence[NDArray[Any]], samples: int, *, portable: boo
             size = sum(len(coding.encode(chunk)) for chunk in differences)
             if size < smallest * _WORTH_IT:
                 best, smallest = Coded(prediction, coding), size
-    return best if portable else choose_context(chunks, samples, best)
+    return best
 
 
 def _codings(dtype: np.dtype[Any], *, portable: bool) -> Iterator[Coding]:

@@ -16,8 +16,8 @@ from engine.store.context_model import DTYPES, MOST_AXES
 from engine.store.prediction import NO_PREDICTION, Prediction
 
 _WORTH_IT = 0.97  # they decode about 30 MB/s, others ten times that
-# What a model takes at least, and more than contexts were ever seen to save of other codings.
-_SMALLEST_MODEL, _MOST_SAVED = 500, 0.5
+MOST_SAVED = 0.6  # of other codings: more than contexts were ever seen to save
+_SMALLEST_MODEL = 500
 
 
 def choose_context(chunks: Sequence[NDArray[Any]], samples: int, other: Coded) -> Coded:
@@ -32,7 +32,7 @@ def choose_context(chunks: Sequence[NDArray[Any]], samples: int, other: Coded) -
     judged, fitted = chunks[middle], [*chunks[:middle], *chunks[middle + 1 :]] or chunks
     share = samples / max(1, len(judged))
     most = _WORTH_IT * share * len(other.encode(judged))
-    if not _can_code(judged) or _MOST_SAVED * most < _SMALLEST_MODEL:
+    if not _can_code(judged) or MOST_SAVED * most < _SMALLEST_MODEL:
         return other
     prediction = NO_PREDICTION
     if 0 in other.prediction.differences and judged.dtype.kind == "i":

@@ -180,7 +180,9 @@ class Coding:
 
     def scratch_bytes(self, shape: tuple[int, ...]) -> int:
         """The most memory that one buffer takes beside the values of a chunk of `shape`."""
-        return 0 if self.model is None else self.model.scratch_bytes(shape)
+        if self.model is not None:
+            return self.model.scratch_bytes(shape)
+        return 0 if self.tables is None else self.tables.scratch_bytes(shape)
 
     def _order(self, axes: int) -> tuple[int, ...]:
         """The axes of what is stored, in the order in which they are coded."""

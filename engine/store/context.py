@@ -1,7 +1,7 @@
 """Chunks of small integers as bytes: rANS over tables that neighbours choose, without any float.
 
 A chunk is four states, then words of 16 bits, then the values outside the tables, as they are, the
-first of them last; see `docs/format.md`, 3.10.
+first of them last; see `docs/format.md`, 3.11.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What the contextual entropy coder knows of an array: which neighbours tell what of a value.
 
-It is written once, into the metadata of an array; see `docs/format.md`, 3.10.
+It is written once, into the metadata of an array; see `docs/format.md`, 3.11.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from engine.store.context_model import CONTEXT_CODEC, ContextModel
 
 @dataclass(frozen=True)
 class ContextCodec(ArrayBytesCodec):
-    """Chunks `(chunk_samples, *item_shape)` by a model; see `docs/format.md`, 3.10.
+    """Chunks `(chunk_samples, *item_shape)` by a model; see `docs/format.md`, 3.11.
 
     Raises:
         InvalidInput: by `validate`, for another data type or number of axes.

@@ -15,7 +15,7 @@ from ..store.test_context import coded_chunks, smooth
 from .format_page import section
 
 NAMES = {}
-exec(re.findall(r"```python\n(.*?)```", section("3.10"), re.S)[0], NAMES)
+exec(re.findall(r"```python\n(.*?)```", section("3.11"), re.S)[0], NAMES)
 
 
 def read(content, model, values):
@@ -52,7 +52,7 @@ def test_the_page_notices_another_length():
 
 
 def test_the_limits_are_those_of_the_page():
-    text = section("3.10")
+    text = section("3.11")
     assert f"axes of an item, 1 to {context_model.MOST_AXES}" in text
     assert f"neighbours, 1 to {context_model.MOST_NEIGHBOURS} |" in text
     assert f"predictors, 0 to {context_model.MOST_PREDICTORS} |" in text

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from engine.jobs.choose_coding import choose_coding
-from engine.store.coding import CONTEXT, PCODEC, ZSTD, Coding
+from engine.store.coding import PCODEC, ZSTD, Coding
 from engine.store.prediction import NO_PREDICTION
 
 from ..laws import same_values
@@ -30,10 +30,6 @@ def spectral_field(samples=64, size=32):
 
 def cut(values, chunk_samples):
     return [values[i : i + chunk_samples] for i in range(0, len(values), chunk_samples)]
-
-
-def choose(chunks, *, portable):
-    return choose_coding(chunks, sum(map(len, chunks)), portable=portable)
 
 
 def size(coded, chunks):
@@ -61,7 +57,7 @@ def chunks(request):
 
 @pytest.mark.parametrize("portable", [False, True])
 def test_the_choice_is_exact_and_portable_if_it_has_to_be(chunks, portable):
-    coded = choose(chunks, portable=portable)
+    coded = choose_coding(chunks, portable=portable)
     assert coded.coding.is_portable or not portable
     for chunk in chunks:
         content = coded.encode(chunk)
@@ -70,51 +66,35 @@ def test_the_choice_is_exact_and_portable_if_it_has_to_be(chunks, portable):
 
 @pytest.mark.parametrize("portable", [False, True])
 def test_the_choice_is_never_larger_than_zstd_alone(chunks, portable):
-    coded = choose(chunks, portable=portable)
+    coded = choose_coding(chunks, portable=portable)
     smallest = min(size(Coding(ZSTD, 1, last), chunks) for last in (True, False))
     assert size(coded, chunks) <= 1.01 * smallest + 4 * len(chunks)
 
 
 def test_the_choice_is_the_same_every_time(chunks):
-    assert choose(chunks, portable=False) == choose(chunks, portable=False)
+    assert choose_coding(chunks, portable=False) == choose_coding(chunks, portable=False)
 
 
 def test_smooth_fields_are_predicted():
-    coded = choose(CASES["field"], portable=True)
+    coded = choose_coding(CASES["field"], portable=False)
     plain = sum(len(lzma.compress(chunk.tobytes())) for chunk in CASES["field"])
     assert coded.prediction
     assert size(coded, CASES["field"]) < 0.75 * plain
 
 
-def test_contexts_are_for_arrays_that_pay_for_their_model():
-    coded = choose_coding(CASES["field"], 10_000, portable=False)
-    assert coded.coding.coder == CONTEXT
-    assert size(coded, CASES["field"]) < 0.9 * size(
-        choose(CASES["field"], portable=True), CASES["field"]
-    )
-    assert choose_coding(CASES["field"], 1, portable=False).coding.coder != CONTEXT
-
-
-def test_counts_that_go_on_from_sample_to_sample_are_coded_by_contexts_of_differences():
-    rng = np.random.default_rng(0)
-    walks = np.cumsum(rng.integers(-1, 2, (256, 40)) * rng.integers(0, 30, (1, 40)), axis=0)
-    coded = choose_coding(cut(walks.astype(np.int16), 64), 100_000, portable=False)
-    assert (coded.coding.coder, coded.prediction.differences) == (CONTEXT, (0,))
-
-
 def test_noise_costs_what_it_is():
-    coded = choose(CASES["noise"], portable=False)
+    coded = choose_coding(CASES["noise"], portable=False)
     assert coded.prediction == NO_PREDICTION
     assert size(coded, CASES["noise"]) < 1.001 * sum(chunk.nbytes for chunk in CASES["noise"])
 
 
 def test_decimals_are_left_to_pcodec():
-    coded = choose(CASES["decimals"], portable=False)
+    coded = choose_coding(CASES["decimals"], portable=False)
     assert coded.coding.coder == PCODEC
     assert size(coded, CASES["decimals"]) < sum(chunk.nbytes for chunk in CASES["decimals"]) / 2
 
 
 def test_digits_are_better_unpredicted(digits):
-    coded = choose(cut(digits[::10], 250), portable=True)
+    coded = choose_coding(cut(digits[::10], 250), portable=True)
     assert coded.prediction == NO_PREDICTION
     assert not coded.coding.samples_last
