@@ -35,8 +35,8 @@ from engine.store.plan import (
 )
 
 _CHUNKS = 4
-# Tables are fitted to more chunks where the networks run on so many more anyway.
-_LATENT_CHUNKS, _LATENT_SHARE = 16, 1 / 32
+# Tables are fitted to more samples where the networks run on so many more anyway.
+_LATENT_SAMPLES, _LATENT_SHARE = 4096, 1 / 32
 _CONTEXTUAL = {RESIDUALS, QUANTISED, VERBATIM}
 _MEASURED = {LATENTS, PATCHED, PATCHES} | _CONTEXTUAL
 # Where none of the chunks has patches they are rare, and mostly whole samples.
@@ -84,13 +84,17 @@ def choose_latents_alone(
     """
     if plan.portable:
         return plan
-    affordable = int(plan.grid.samples * _LATENT_SHARE / plan.grid.chunk_samples)
-    count = min(max(_CHUNKS, affordable), _LATENT_CHUNKS)
     chunks = [
         np.concatenate([codec.encode(block, plan.step) for _, block in blocks(start, stop)])
-        for start, stop in _spread_chunks(plan.grid, count)
+        for start, stop in tried_chunks(plan.grid)
     ]
     return with_latent_coding(plan, chunks)
+
+
+def tried_chunks(grid: RowGrid) -> Iterator[tuple[int, int]]:
+    """The rows of the chunks whose latents say how all are coded."""
+    affordable = min(_LATENT_SAMPLES, int(grid.samples * _LATENT_SHARE))
+    return _spread_chunks(grid, max(_CHUNKS, affordable // grid.chunk_samples))
 
 
 def with_latent_coding(plan: StorePlan, chunks: Sequence[NDArray[Any]]) -> StorePlan:
