@@ -30,6 +30,15 @@ class RatePoint:
         return asdict(self) | {"psnr_db": self.psnr_db if math.isfinite(self.psnr_db) else None}
 
 
+def sample_bits(latents: NDArray[Any]) -> NDArray[np.float64]:
+    """Bits of a sample in each channel `(channels,)` of integers `(n, channels, *grid)`.
+
+    All positions of the grid share the channel's distribution.
+    """
+    rows = np.moveaxis(latents, 1, -1).reshape(-1, latents.shape[1])
+    return entropy_bits(rows) * (len(rows) / len(latents))
+
+
 def entropy_bits(latents: NDArray[Any]) -> NDArray[np.float64]:
     """Empirical entropy, bits, of each channel `(channels,)` of integers `(n, channels)`."""
     return np.array([_entropy(channel) for channel in latents.T])
