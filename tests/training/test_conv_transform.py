@@ -81,9 +81,8 @@ def test_it_starts_at_the_linear_codec(linear):
         assert (model.decoder(latents) - plain).square().mean() < 0.01 * plain.var()
 
 
-@pytest.mark.parametrize("shape", [(3, 24, 17), (1, 8, 9, 12)], ids=str)
-def test_onnxruntime_computes_what_torch_does_for_any_batch(shape):
-    linear = blocks_of(waves(40, shape))
+def test_onnxruntime_computes_what_torch_does_of_volumes():
+    linear = blocks_of(waves(40, (1, 8, 9, 12)))
     model = linear.start(0.2)
     encoder, decoder = (
         onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
@@ -21,6 +23,9 @@ class Rated(Architecture):
     entropy models for learned image compression", 2020.
     """
 
+    decodes_noise: ClassVar[bool] = False
+    """Whether noise stands for rounding before the decoder, too, while it trains."""
+
     def __init__(
         self, encoder: nn.Module, decoder: nn.Module, deviations: Tensor, step: float, price: float
     ) -> None:
@@ -32,14 +37,15 @@ class Rated(Architecture):
     def training_loss(self, batch: Tensor, distortion: Distortion) -> Tensor:
         """Squared error of a sample plus the price of its bits.
 
-        While it trains, noise stands for rounding where bits are counted. The decoder sees
+        While it trains, noise stands for rounding where bits are counted. The decoder may see
         integers, whose gradients pass unchanged: of the many latents that are nearly always zero,
         noise would be all that it sees.
         """
         latents = self.encoder(batch).float() / self.step
         rounded = latents + (torch.round(latents) - latents).detach()
         coded = latents + torch.rand_like(latents) - 0.5 if self.training else rounded
-        error = batch[0].numel() * distortion(self.decoder(rounded * self.step), batch)
+        decoded = self.decoder((coded if self.decodes_noise else rounded) * self.step)
+        error = batch[0].numel() * distortion(decoded, batch)
         return error + self.price * self.prior.bits(block_rows(coded)).sum() / len(batch)
 
     def validation_loss(self, batch: Tensor, distortion: Distortion) -> Tensor:

@@ -53,6 +53,7 @@ class Transform(Rated):
     """A nonlinear transform of samples as vectors, trained for a rate."""
 
     summary = "linear maps that start at the KLT, each beside a small network, trained for a rate"
+    decodes_noise = True
 
     def __init__(self, klt: LinearModules, deviations: Tensor, step: float, price: float) -> None:
         """Start at a linear codec, whose latents have `deviations` `(channels,)`."""
