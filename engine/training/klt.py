@@ -55,7 +55,7 @@ _FINER = 2.0  # channels are kept that carry rate at a step finer by this factor
 
 
 class LinearCodec:
-    """Principal directions at any step, measured on held-out samples."""
+    """Principal directions at any step, measured on samples that are `held_out`."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class LinearCodec:
         most_channels: int | None,
     ) -> None:
         """Project the held-out samples, which the network sees in `shape`, once."""
-        self._held_out = held_out
+        self.held_out = held_out
         self._shape = shape
         self._mean = directions.mean.astype(np.float32)
         self._vectors = directions.vectors[:, :most_channels].astype(np.float32)
@@ -93,7 +93,7 @@ class LinearCodec:
         bits = entropy_bits(integers)
         kept = channels or self._carrying(integers * spacing, bits, price_of(step) / _FINER)
         reconstruction = integers[:, :kept] * spacing @ self._vectors[:, :kept].T
-        return self._held_out.measure(float(spacing), bits[:kept], reconstruction + self._mean)
+        return self.held_out.measure(float(spacing), bits[:kept], reconstruction + self._mean)
 
     def modules(self, channels: int) -> LinearModules:
         """Return encoder and decoder of so many channels; latents are in the samples' unit."""

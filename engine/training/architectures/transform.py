@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.training.architectures.architecture import Architecture, Distortion
+from engine.training.architectures.bounded import UNBOUNDED, Bounded, Bounds
 from engine.training.architectures.logistic_mixture import LogisticMixture
 
 ENCODER_UNITS, DECODER_UNITS = 256, 512
@@ -61,15 +62,30 @@ class Transform(Architecture):
 
     summary = "linear maps that start at the KLT, each beside a small network, trained for a rate"
 
-    def __init__(self, klt: LinearModules, deviations: Tensor, step: float, price: float) -> None:
-        """Start at a linear codec, whose latents have `deviations` `(channels,)`."""
+    def __init__(
+        self,
+        klt: LinearModules,
+        deviations: Tensor,
+        step: float,
+        price: float,
+        bounds: Bounds = UNBOUNDED,
+    ) -> None:
+        """Start at a linear codec, whose latents have `deviations` `(channels,)`.
+
+        Samples keep within `bounds`, as the network sees them.
+        """
         (centred, forward), (back, unflatten) = klt
         with torch.no_grad():  # in steps, so that it learns as fast at any rate
             forward.weight.div_(step)
             back.weight.mul_(step)
         super().__init__(
             nn.Sequential(centred, ResidualPerceptron(forward, ENCODER_UNITS), Scaled(step)),
-            nn.Sequential(Scaled(1 / step), ResidualPerceptron(back, DECODER_UNITS), unflatten),
+            nn.Sequential(
+                Scaled(1 / step),
+                ResidualPerceptron(back, DECODER_UNITS),
+                unflatten,
+                *([] if bounds == UNBOUNDED else [Bounded(bounds)]),
+            ),
         )
         self.prior = LogisticMixture(deviations / step)
         self.step, self.price = step, price
