@@ -57,7 +57,7 @@ channels_option = click.option(
 @click.option("--target-bytes", type=float, help="For a rate: bytes a sample's latents take.")
 @click.option("--rate-lambda", type=float, help="For a rate: squared error a bit may cost.")
 @click.option("--loss", type=click.Choice(["mse", "bce"]), default="mse", show_default=True)
-@click.option("--epochs", type=click.IntRange(1), help="20, of transforms 1500 steps.")
+@click.option("--epochs", type=click.IntRange(1), help="20, of transforms thousands of steps.")
 @click.option(
     "--batch-size", type=click.IntRange(1), help="64, of transform 128, of conv-transform by size."
 )

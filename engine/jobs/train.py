@@ -83,8 +83,8 @@ def train(
         loss: `mse` or `bce`.
         bits: width of a latent, 8 or 16; by default 8, for a rate 16 where 8 would saturate at
             half the step.
-        epochs: passes over the training samples; 20, of transforms as many as make 1500 steps, over
-            a part of large data.
+        epochs: passes over the training samples; 20, of `transform` as many as make 3000 steps, of
+            `conv-transform` 1500, over a part of large data.
         batch_size: samples per step; 64, of `transform` 128, of `conv-transform` as many as have
             some hundred blocks.
         learning_rate: peak of the schedule.

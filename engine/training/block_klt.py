@@ -66,7 +66,9 @@ class BlockCodec(LinearCodec):
         """Return the transform that starts here, for a step."""
         channels = self._count_for(step)
         deviations = torch.from_numpy(self.deviations(channels))
-        return ConvTransform(self.maps(channels), deviations, step, price_of(step))
+        return ConvTransform(
+            self.maps(channels), deviations, step, price_of(step), self.held_out.bounds
+        )
 
     def _rows(self, samples: Samples) -> Samples:
         return to_rows(self._grid, self._sample_mean)(samples)

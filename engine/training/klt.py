@@ -127,7 +127,9 @@ class LinearCodec:
         """Return the transform that starts here, for a step."""
         channels = self._count_for(step)
         deviations = torch.from_numpy(self.deviations(channels))
-        return Transform(self.modules(channels), deviations, step, price_of(step))
+        return Transform(
+            self.modules(channels), deviations, step, price_of(step), self.held_out.bounds
+        )
 
     def _count_for(self, step: float) -> int:
         """How many channels a transform of this step may find useful."""

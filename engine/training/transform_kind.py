@@ -30,11 +30,13 @@ class TransformKind:
     """What tells one kind of transform from another.
 
     `fit_linear` fits the linear codecs that it has to beat, the first being the one that it starts
-    at; it is trained for a step `finer` times that with which they meet the target.
+    at. It is trained for `steps` steps without `epochs`, and for a quantisation `finer` times that
+    with which the linear one meets the target.
     """
 
     name: str
     fit_linear: FitLinear
+    steps: int
     finer: float
     learning_rate: Callable[[float], float]
     batch_size: Callable[[SampleFormat], int]
@@ -61,9 +63,9 @@ def _batch_of_blocks(sample: SampleFormat) -> int:
 
 
 TRANSFORM = TransformKind(
-    "transform", _of_vectors, _FINER, lambda step: _PACE * step, lambda _: _BATCH
+    "transform", _of_vectors, 3000, _FINER, lambda step: _PACE * step, lambda _: _BATCH
 )
 CONV_TRANSFORM = TransformKind(
-    "conv-transform", _of_blocks, _CONV_FINER, lambda _: _CONV_PACE, _batch_of_blocks
+    "conv-transform", _of_blocks, 1500, _CONV_FINER, lambda _: _CONV_PACE, _batch_of_blocks
 )
 TRANSFORM_KINDS = {kind.name: kind for kind in (TRANSFORM, CONV_TRANSFORM)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,7 +25,6 @@ from engine.training.records import Report, Trained
 from engine.training.target import RateTarget
 from engine.training.transform_kind import TRANSFORM, TransformKind
 
-STEPS = 1500
 _LEAST_EPOCHS = 8
 _REACH = 4.0
 
@@ -48,9 +48,9 @@ def fit_transform(
 ) -> Trained:
     """Train the transform that meets `target`, or return a linear codec where that is better.
 
-    Without `epochs` it takes 1500 steps, over a part of large data; without `patience` all of
-    them, since quality comes back only as the learning rate falls. A run that was cut off goes on
-    from its `checkpoint` folder.
+    Without `epochs` it takes the steps of its kind, over a part of large data; without `patience`
+    all of them, since quality comes back only as the learning rate falls. A run that was cut off
+    goes on from its `checkpoint` folder.
 
     Raises:
         InvalidInput: the target is out of reach, or the loss is no longer finite.
@@ -58,12 +58,13 @@ def fit_transform(
         StorageError: the file system refused a read or a write.
     """
     split = split_rows(source, validation_fraction, seed)
-    linear = kind.fit_linear(source, sample, split, most_channels)
-    best, to_beat = _best(target, linear)
-    step = to_beat.step if target.rate_lambda else kind.finer * linear[0].find(target).step
+    linear, *others = kind.fit_linear(source, sample, split, most_channels)
+    start = linear.find(target)
+    best, to_beat = _best(target, (linear, start), others)
+    step = start.step if target.rate_lambda else kind.finer * start.step
     batch_size = batch_size or kind.batch_size(sample)
-    rows = split if epochs else _enough(split, batch_size)
-    epochs = epochs or math.ceil(STEPS * batch_size / count_rows(rows.training))
+    rows = split if epochs else _enough(split, kind.steps * batch_size)
+    epochs = epochs or math.ceil(kind.steps * batch_size / count_rows(rows.training))
     options = TrainingOptions(
         architecture=kind.name,
         architecture_options=target.as_json(),
@@ -77,7 +78,7 @@ def fit_transform(
         seed=seed,
     )
     with seeded(seed, device) as on:
-        model = linear[0].start(step).to(on)
+        model = linear.start(step).to(on)
         trained = run_training(
             model, options, source, rows, sample.to_network, checkpoint, progress
         )
@@ -88,28 +89,21 @@ def fit_transform(
     return replace(trained_linear(best, to_beat, split, kept), history=trained.history)
 
 
-def _best(target: RateTarget, codecs: Sequence[LinearCodec]) -> tuple[LinearCodec, RatePoint]:
-    """The linear codec that meets the target best, and how; of large samples not all of them can.
-
-    Raises:
-        InvalidInput: none of them meets it.
-    """
-    found: list[tuple[LinearCodec, RatePoint]] = []
-    for codec in codecs:
-        try:
+def _best(
+    target: RateTarget, first: tuple[LinearCodec, RatePoint], others: Sequence[LinearCodec]
+) -> tuple[LinearCodec, RatePoint]:
+    """The linear codec that meets the target best, and how; the others may be unable to."""
+    best = first
+    for codec in others:
+        with suppress(InvalidInput):
             point = codec.find(target)
-        except InvalidInput:
-            if codec is codecs[-1] and not found:
-                raise
-            continue
-        if not found or target.prefers(point, found[0][1]):
-            found = [(codec, point)]
-    return found[0]
+            best = (codec, point) if target.prefers(point, best[1]) else best
+    return best
 
 
-def _enough(split: RowSplit, batch_size: int) -> RowSplit:
-    """So many of the training rows that the steps see each of them several times."""
-    return RowSplit(thinned(split.training, STEPS * batch_size // _LEAST_EPOCHS), split.validation)
+def _enough(split: RowSplit, seen: int) -> RowSplit:
+    """So many of the training rows that each is among the rows `seen` several times."""
+    return RowSplit(thinned(split.training, seen // _LEAST_EPOCHS), split.validation)
 
 
 def _meet(target: RateTarget, model: Rated, held_out: HeldOut) -> RatePoint | None:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from engine.training.architectures.bounded import UNBOUNDED, Bounds, bounded
 from engine.training.architectures.conv import CONVOLUTIONS
 from engine.training.architectures.rated import Rated
 from engine.training.blocks import BlockGrid, depth_to_space, space_to_depth
@@ -154,12 +155,26 @@ class ConvTransform(Rated):
 
     summary = "block transforms that start at the KLT, each beside convolutions, for a rate"
 
-    def __init__(self, maps: BlockMaps, deviations: Tensor, step: float, price: float) -> None:
-        """Start at a linear codec, whose latents have `deviations` `(channels,)`."""
+    def __init__(
+        self,
+        maps: BlockMaps,
+        deviations: Tensor,
+        step: float,
+        price: float,
+        bounds: Bounds = UNBOUNDED,
+    ) -> None:
+        """Start at a linear codec, whose latents have `deviations` `(channels,)`.
+
+        Samples keep within `bounds`, as the network sees them.
+        """
         elements = maps.vectors.shape[0]
         deviation = max(float(deviations.square().sum() / elements) ** 0.5, step / elements**0.5)
         super().__init__(
-            ConvEncoder(maps, step, deviation), ConvDecoder(maps, step), deviations, step, price
+            ConvEncoder(maps, step, deviation),
+            nn.Sequential(ConvDecoder(maps, step), *bounded(bounds)),
+            deviations,
+            step,
+            price,
         )
 
     def parameter_groups(self) -> list[dict[str, Any]]:

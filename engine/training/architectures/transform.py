@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from engine.training.architectures.bounded import UNBOUNDED, Bounds, bounded
 from engine.training.architectures.rated import Rated
 
 ENCODER_UNITS, DECODER_UNITS = 256, 512
@@ -55,15 +56,30 @@ class Transform(Rated):
     summary = "linear maps that start at the KLT, each beside a small network, trained for a rate"
     decodes_noise = True
 
-    def __init__(self, klt: LinearModules, deviations: Tensor, step: float, price: float) -> None:
-        """Start at a linear codec, whose latents have `deviations` `(channels,)`."""
+    def __init__(
+        self,
+        klt: LinearModules,
+        deviations: Tensor,
+        step: float,
+        price: float,
+        bounds: Bounds = UNBOUNDED,
+    ) -> None:
+        """Start at a linear codec, whose latents have `deviations` `(channels,)`.
+
+        Samples keep within `bounds`, as the network sees them.
+        """
         (centred, forward), (back, unflatten) = klt
         with torch.no_grad():  # in steps, so that it learns as fast at any rate
             forward.weight.div_(step)
             back.weight.mul_(step)
         super().__init__(
             nn.Sequential(centred, ResidualPerceptron(forward, ENCODER_UNITS), Scaled(step)),
-            nn.Sequential(Scaled(1 / step), ResidualPerceptron(back, DECODER_UNITS), unflatten),
+            nn.Sequential(
+                Scaled(1 / step),
+                ResidualPerceptron(back, DECODER_UNITS),
+                unflatten,
+                *bounded(bounds),
+            ),
             deviations,
             step,
             price,
