@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from engine.codec.sample_format import SampleFormat
+from engine.entropy import sample_bits
 from engine.errors import InvalidInput
 from engine.sources import Source
 from engine.training.architectures.rated import Rated
@@ -20,7 +21,7 @@ from engine.training.fitting import run_training, seeded
 from engine.training.held_out import HeldOut
 from engine.training.klt import LinearCodec, trained_linear
 from engine.training.options import TrainingOptions
-from engine.training.rate import RatePoint, sample_bits
+from engine.training.rate import RatePoint
 from engine.training.records import Report, Trained
 from engine.training.target import RateTarget
 from engine.training.transform_kind import TRANSFORM, TransformKind

@@ -1,0 +1,28 @@
+"""Empirical entropy of integers: what an ideal coder needs that looks at each channel alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def entropy_bits(integers: NDArray[Any]) -> NDArray[np.float64]:
+    """Empirical entropy, bits, of each channel `(channels,)` of integers `(n, channels)`."""
+    return np.array([_entropy(channel) for channel in integers.T])
+
+
+def sample_bits(integers: NDArray[Any]) -> NDArray[np.float64]:
+    """Bits of a sample in each channel `(channels,)` of integers `(n, channels, *grid)`.
+
+    All positions of the grid share the channel's distribution.
+    """
+    rows = np.moveaxis(integers, 1, -1).reshape(-1, integers.shape[1])
+    return entropy_bits(rows) * (len(rows) / len(integers))
+
+
+def _entropy(integers: NDArray[Any]) -> float:
+    counts = np.bincount(integers.astype(np.int64) - int(integers.min()))
+    share = counts[counts > 0] / len(integers)
+    return float(-(share * np.log2(share)).sum())
