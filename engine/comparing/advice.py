@@ -99,9 +99,6 @@ def _sentence(level: Level, ranked: Sequence[Point], facts: Facts) -> str:
     )
     if others:
         text += f"; {_beside(best, others[0], facts)}"
-    real = next((point for point in others if not point.is_estimate), None)
-    if best.is_estimate and real is not None and real != others[0]:
-        text += f"; of what can be written today, {_beside(best, real, facts)}"
     ours = next((point for point in ranked if point.is_ours), None)
     if ours is not None and not best.is_ours:
         size = ours.sample_bytes(facts.for_samples)
@@ -111,8 +108,7 @@ def _sentence(level: Level, ranked: Sequence[Point], facts: Facts) -> str:
 
 
 def _named(point: Point) -> str:
-    estimate = "'s entropy estimate" if point.is_estimate else ""
-    return f"{point.method}{estimate} ({point.setting})"
+    return f"{point.method} ({point.setting})"
 
 
 def _quality(point: Point) -> str:

@@ -74,17 +74,6 @@ def test_a_decoder_counts_for_the_samples_that_share_it():
     assert "; my.codec (to 26.0 dB) needs 40 bytes here, and stays" in line(points, "At 25 dB")
 
 
-def test_an_estimate_is_called_one_and_something_real_is_named_too():
-    points = [
-        point("KLT", 20, 26.0, is_estimate=True),
-        point("other estimate", 21, 26.0, is_estimate=True),
-        point("WebP", 30, 26.0),
-    ]
-    text = line(points, "At 25 dB")
-    assert "KLT's entropy estimate (to 26.0 dB) needs 20 bytes" in text
-    assert "of what can be written today, WebP (to 26.0 dB) needs 50% more" in text
-
-
 def test_vectors_are_judged_by_recall():
     points = [
         point("PQ", 48, 20.0, recall_at_10=0.82, cosine_similarity=0.95),

@@ -28,7 +28,7 @@ def comparison(digits):
         point("WebP", 60, 35.0),
         point("my.codec", 18, 27.0, is_ours=True, decoder_bytes=10_000),
         point("zstd", 150, math.inf, bound=0.0, max_abs_error=0.0),
-        point("KLT <b>", 22, 24.0, is_estimate=True),
+        point("KLT <b>", 22, 24.0),
     ]
     return Comparison(
         facts=facts(),
