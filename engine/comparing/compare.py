@@ -12,9 +12,9 @@ from engine.comparing.advice import advise
 from engine.comparing.comparison import Comparison
 from engine.comparing.facts import describe
 from engine.comparing.families import FAMILIES, methods_of
-from engine.comparing.fidelity import measure_fidelity
 from engine.comparing.latent_store import LatentStore
-from engine.comparing.method import Method, Setting, how_to_install
+from engine.comparing.measuring import measure
+from engine.comparing.method import Method, how_to_install
 from engine.comparing.own_codecs import (
     KLT,
     Report,
@@ -22,8 +22,6 @@ from engine.comparing.own_codecs import (
     default_architectures,
     train_codecs,
 )
-from engine.comparing.peers.peer import Refused
-from engine.comparing.point import make_point
 from engine.comparing.record import PREVIEW_SAMPLES, Measured, Record, Refusal
 from engine.comparing.report import write_report
 from engine.comparing.split_samples import (
@@ -146,26 +144,7 @@ def _measure_all(
     for done, (method, setting) in enumerate(plan):
         if progress is not None:
             progress(done, len(plan), f"{method.name}, {setting}")
-        known = record.read(data, method, setting)
-        if known is None:
-            known = _measure(data, method, setting)
-            record.write(data, method, setting, known)
-        found.append(known)
+        found.append(measure(data, method, setting, record))
     if progress is not None:
         progress(len(plan), len(plan), "")
     return found
-
-
-def _measure(data: SplitSamples, method: Method, setting: Setting) -> Measured | Refusal:
-    try:
-        coded = method.code(data, setting)
-    except Refused as refusal:
-        return Refusal(method.name, str(setting), str(refusal))
-    point = make_point(
-        method.name,
-        setting,
-        is_ours=isinstance(method, LatentStore),
-        coded=coded,
-        fidelity=measure_fidelity(data.test, coded.decoded),
-    )
-    return Measured(point, coded.decoded[:PREVIEW_SAMPLES])

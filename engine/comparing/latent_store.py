@@ -24,8 +24,8 @@ from engine.reading.store import Store
 from engine.runtime.codec import Codec
 from engine.store.arrays import METADATA
 
-_SAMPLES = 16_384
-_BYTES = 32 * 1024 * 1024
+_SAMPLES, _PROMISED_SAMPLES = 16_384, 65_536
+_BYTES = 64 * 1024 * 1024
 
 
 class LatentStore(Method):
@@ -33,7 +33,8 @@ class LatentStore(Method):
 
     A store holds the test samples as often as makes it as large as one of `for_samples`, or a job
     of some length: whether networks and tables pay is decided by what they are shared by, and
-    speed is measured beyond the start. Sizes are a fraction of it.
+    speed is measured beyond the start. Sizes are a fraction of it. Errors of samples are kept only
+    where a promise needs them, since others keep none.
     """
 
     package = "onnxruntime"
@@ -45,7 +46,7 @@ class LatentStore(Method):
         self.name, self._steps, self._for_samples = name, steps, for_samples
         self._by_unit = {f"{rate}, step" if rate else "step": codecs[rate] for rate in codecs}
         digests = " ".join(codec.digest for codec in codecs.values())
-        self.identity = f"{__version__} {digests} {min(for_samples, _SAMPLES)}"
+        self.identity = f"{__version__} {digests} {min(for_samples, _PROMISED_SAMPLES)}"
 
     def settings(self, data: SplitSamples) -> tuple[Setting, ...]:
         """Steps without a guarantee, every other of the bounds that all share, and lossless."""
@@ -54,7 +55,7 @@ class LatentStore(Method):
 
     def code(self, data: SplitSamples, setting: Setting) -> Coded:
         """Write a store, and decode it."""
-        samples = self._repeated(data)
+        samples = self._repeated(data, setting)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "store.zarr"
             try:
@@ -89,6 +90,7 @@ class LatentStore(Method):
             fill_value=data.survey.fill_values or None,
             keep_latents=False,
             keep_encoder=False,
+            quality=setting.bound is not None,
             encoder="float32",
             device="cpu",
             threads=1,
@@ -102,9 +104,13 @@ class LatentStore(Method):
         bound = max(setting.bound, sys.float_info.min)
         return min(self._by_unit.values(), key=lambda codec: abs(math.log(_rms(codec) / bound)))
 
-    def _repeated(self, data: SplitSamples) -> Array:
-        """The test samples, as often as a store of `for_samples` has room for."""
-        wanted = min(_SAMPLES, _BYTES // data.sample_bytes, self._for_samples)
+    def _repeated(self, data: SplitSamples, setting: Setting) -> Array:
+        """The test samples, as often as a store of `for_samples` has room for.
+
+        A promise is kept with networks where they pay, which takes many samples.
+        """
+        largest = _SAMPLES if setting.bound is None else _PROMISED_SAMPLES
+        wanted = min(largest, _BYTES // data.sample_bytes, self._for_samples)
         return np.concatenate([data.test] * max(1, wanted // len(data.test)))
 
 
