@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -164,9 +165,11 @@ def _measured(codec: Codec, *, retune: bool) -> dict[str, Any]:
 def store_facts(store: Store) -> dict[str, Any]:
     """What a person wants to know of a store; JSON-able."""
     from engine.reading.certification import store_certificate
+    from engine.store.latent_cost import latent_cost
     from engine.store.plan import QUANTISED, RESIDUALS, VERBATIM
 
     summary, contents = store.summary, store.contents
+    cost = latent_cost(contents)
     certificate = store_certificate(contents)
     return {
         "kind": "store",
@@ -178,6 +181,7 @@ def store_facts(store: Store) -> dict[str, Any]:
         "stored_bytes": summary.stored_bytes,
         "ratio": summary.ratio,
         "latent_bytes": summary.latent_bytes,
+        "latents": None if cost is None else dataclasses.asdict(cost),
         "codec_bytes": summary.codec_bytes,
         "guarantee": summary.guarantee,
         "encoder": contents.head.fingerprint["encoder"]["name"],

@@ -110,7 +110,8 @@ class GuaranteedShards:
         for name, rows in way.rows.items():
             array = self.plan.array(name)
             start = 0
-            for content in split_shard(made[name].content, array.grid.chunks_per_shard, name):
+            chunks = array.grid.chunks_per_shard
+            for content in split_shard(made[name].content, chunks, name, array.index):
                 found = array.decode_chunk(content, name)
                 expected = rows[start : start + len(found)]
                 start += len(found)

@@ -15,16 +15,16 @@ from engine.codec.sample_format import DTYPES
 from engine.errors import InvalidInput
 from engine.geometry import RowGrid
 from engine.store.coding import BYTES_OF, DEFAULT_CODED, LATENT_CODING, PREDICTION, Coded
+from engine.store.rans import most_bytes
 from engine.store.shard import ShardObject, decode_chunk, encode_shard
+from engine.store.shard_index import CRC_BYTES, ZARR_INDEX, ShardIndex
 
 METADATA = "zarr.json"
 _FREE = ("attributes", "dimension_names")
 _DTYPES = DTYPES | {"bool": np.dtype(np.bool_)}
 _MOST_AXES = 64  # of NumPy's arrays
 _LONGEST_AXIS = (1 << 63) - 1
-_CRC32C = {"name": "crc32c"}
 _BYTES_CODECS = LATENT_CODING.codecs(1, np.dtype(np.uint8))[1:]
-_LITTLE_ENDIAN = {"name": "bytes", "configuration": {"endian": "little"}}
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,16 @@ class ShardedArray:
     @property
     def chunk_bytes(self) -> int:
         """The most memory that one buffer takes while a chunk is decoded."""
-        scratch = self.coded.prediction.scratch_bytes(self.item_shape)
-        return max(self.item_bytes * self.grid.chunk_samples, scratch)
+        predicting = self.coded.prediction.scratch_bytes(self.item_shape)
+        coding = self.coded.coding.scratch_bytes(self.chunk_shape)
+        return max(self.item_bytes * self.grid.chunk_samples, predicting, coding)
+
+    @property
+    def index(self) -> ShardIndex:
+        """The form of the index of a shard: short where chunks are small, and not for all tools."""
+        if self.coded.coding.tables is None:
+            return ZARR_INDEX
+        return ShardIndex.of_lengths(CRC_BYTES + most_bytes(self.chunk_shape, self.dtype))
 
     def key(self, shard: int) -> str:
         """Name of the object of a shard, below the part."""
@@ -66,7 +74,8 @@ class ShardedArray:
     def encode_shard(self, rows: NDArray[Any]) -> ShardObject:
         """Encode the rows `(n, *item_shape)` of one shard."""
         grid = self.grid
-        return encode_shard(rows, grid.chunk_samples, grid.chunks_per_shard, self.coded)
+        chunks = grid.chunk_samples, grid.chunks_per_shard
+        return encode_shard(rows, *chunks, self.coded, self.index)
 
     def decode_chunk(self, content: bytes, where: str) -> NDArray[Any]:
         """Decode one chunk to `chunk_shape`.
@@ -90,7 +99,7 @@ class ShardedArray:
         sharding = {
             "chunk_shape": [self.grid.chunk_samples, *item],
             "codecs": coding.codecs(len(self.item_shape) + 1, self.dtype),
-            "index_codecs": [_LITTLE_ENDIAN, _CRC32C],
+            "index_codecs": self.index.codecs(),
             "index_location": "end",
         }
         return _array_layout(

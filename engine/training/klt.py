@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from engine.codec.sample_format import SampleFormat
+from engine.entropy import entropy_bits
 from engine.errors import InvalidInput
 from engine.sources import Source
 from engine.training.architectures.layers import CentredVector
@@ -42,7 +43,7 @@ from engine.training.principal_directions import (
     count_rounds,
     principal_directions,
 )
-from engine.training.rate import RatePoint, entropy_bits
+from engine.training.rate import RatePoint
 from engine.training.records import NAMED_VALIDATION_ROWS, Progress, Report, Trained
 from engine.training.target import RateTarget, price_of
 

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -28,14 +24,3 @@ class RatePoint:
     def as_json(self) -> dict[str, float | None]:
         """Return it as a JSON-able mapping, in which an infinite PSNR is None."""
         return asdict(self) | {"psnr_db": self.psnr_db if math.isfinite(self.psnr_db) else None}
-
-
-def entropy_bits(latents: NDArray[Any]) -> NDArray[np.float64]:
-    """Empirical entropy, bits, of each channel `(channels,)` of integers `(n, channels)`."""
-    return np.array([_entropy(channel) for channel in latents.T])
-
-
-def _entropy(integers: NDArray[Any]) -> float:
-    _, counts = np.unique(integers, return_counts=True)
-    share = counts / len(integers)
-    return float(-(share * np.log2(share)).sum())

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from engine.codec.sample_format import SampleFormat
+from engine.entropy import entropy_bits
 from engine.errors import InvalidInput
 from engine.sources import Source
 from engine.training.architectures.transform import Transform
@@ -19,7 +20,7 @@ from engine.training.fitting import run_training, seeded
 from engine.training.held_out import HeldOut
 from engine.training.klt import LinearCodec, fit_linear, trained_linear
 from engine.training.options import TrainingOptions
-from engine.training.rate import RatePoint, entropy_bits
+from engine.training.rate import RatePoint
 from engine.training.records import Report, Trained
 from engine.training.target import RateTarget, price_of
 

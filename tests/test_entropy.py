@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from engine.training.rate import entropy_bits
+from engine.entropy import entropy_bits
 
 
 def test_entropy_of_each_channel():
