@@ -90,7 +90,7 @@ class LatentStore(Method):
             fill_value=data.survey.fill_values or None,
             keep_latents=False,
             keep_encoder=False,
-            quality=setting.bound is not None,
+            quality=setting.bound is not None or data.has_gaps,
             encoder="float32",
             device="cpu",
             threads=1,

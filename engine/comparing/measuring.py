@@ -36,6 +36,6 @@ def _measure(data: SplitSamples, method: Method, setting: Setting) -> Measured |
         setting,
         is_ours=isinstance(method, LatentStore),
         coded=coded,
-        fidelity=measure_fidelity(data.test, coded.decoded),
+        fidelity=measure_fidelity(data.test, coded.decoded, data.survey.fill_values),
     )
     return Measured(point, coded.decoded[:PREVIEW_SAMPLES])

@@ -34,7 +34,7 @@ def test_a_table_and_advice_are_printed(data):
     lines = result.output.splitlines()
     assert "300 samples (28, 28) uint8" in lines[0]
     assert any(line.split()[:2] == ["zstd-3", "lossless"] for line in lines)
-    assert lines[-1].startswith("advice: No trained codec was given")
+    assert lines[-1].startswith("advice: No codec of ours was measured")
 
 
 def test_json_is_json(data):
