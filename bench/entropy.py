@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,7 +74,7 @@ class StoredLatents:
 
 
 def run(samples: int = SAMPLES, rounds: int = ROUNDS, epochs: int | None = None) -> dict[str, Any]:
-    """Measure sizes of stores of so many samples, and speeds of one thread."""
+    """Measure sizes of stores of so many samples, and speeds by the time of one core."""
     ratios: list[Ratio] = []
     coded: dict[str, Any] = {}
     speeds: dict[str, Any] = {}
@@ -81,7 +82,10 @@ def run(samples: int = SAMPLES, rounds: int = ROUNDS, epochs: int | None = None)
         stored = {"default": StoredLatents.of(latents)}
         stored |= {str(size): StoredLatents.of(latents, size) for size in SMALL_CHUNKS}
         ratios += [_over_entropy(name, chunks, found) for chunks, found in stored.items()]
-        timed = {way: interleave(works, rounds) for way, works in _works(stored["default"]).items()}
+        timed = {
+            way: interleave(works, rounds, clock=time.thread_time)
+            for way, works in _works(stored["default"]).items()
+        }
         ratios += _speeds(name, timed)
         coded[name] = {chunks: str(Coded(coding=found.coding)) for chunks, found in stored.items()}
         speeds[name] = {way: found.items_per_s() for way, found in timed.items()}

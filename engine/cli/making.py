@@ -28,6 +28,8 @@ ARCHITECTURES = ("conv", "deep", "denoising", "dense", "sparse", "vae")
 FOR_A_RATE = ("klt", "transform")
 
 _bits_choice = click.Choice(["8", "16"])
+_weights_choice = click.Choice(["auto", "float32", "float16", "int8"])
+_weights_help = "How the networks' weights are kept; auto: as small as a loss of 0.02 dB allows."
 fill_gaps_option = click.option(
     "--fill-gaps",
     is_flag=True,
@@ -72,6 +74,9 @@ channels_option = click.option(
 @fill_gaps_option
 @fill_value_option
 @click.option("--bits", type=_bits_choice, help="Bits per latent: 8, or for a rate what it needs.")
+@click.option(
+    "--weights", type=_weights_choice, default="auto", show_default=True, help=_weights_help
+)
 @channels_option
 @key_option
 @device_option
@@ -123,6 +128,9 @@ def train_command(
 @fill_gaps_option
 @fill_value_option
 @click.option("--bits", type=_bits_choice, default="8", show_default=True, help="Bits per latent.")
+@click.option(
+    "--weights", type=_weights_choice, default="float32", show_default=True, help=_weights_help
+)
 @key_option
 @device_option
 @overwrite_option

@@ -92,7 +92,8 @@ class GuaranteedShards:
         if run is None:
             return ShardSamples(gathered, verbatim, None, None)
         quantiser = run.quantiser(gathered, verbatim) if reconstructs else None
-        return ShardSamples(gathered, verbatim, run.latents, quantiser)
+        uncovered = None if self.certificate is None else ~self.certificate.covers(run.latents)
+        return ShardSamples(gathered, verbatim, run.latents, quantiser, uncovered)
 
     @functools.cached_property
     def _networks(self) -> ShardNetworks:

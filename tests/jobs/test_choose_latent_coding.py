@@ -88,6 +88,11 @@ def test_a_store_without_a_guarantee(portable, sparse_data, make_codec, tmp_path
     assert engine.verify(tmp_path / "s.zarr", against=sparse_data).ok
 
 
+def test_a_classic_codec_stays_portable(digits, digits_codec, tmp_path):
+    engine.compress(digits, tmp_path / "s.zarr", digits_codec)
+    assert StoreContents(tmp_path / "s.zarr").head.portable
+
+
 def test_equal_jobs_write_equal_tables(sparse_data, make_codec, tmp_path):
     codec = make_codec(sparse_data, 24)
     for name, threads, batch in (("one", 1, 64), ("other", 2, 100)):
