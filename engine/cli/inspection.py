@@ -145,8 +145,24 @@ def codec_facts(codec: Codec) -> dict[str, Any]:
         "bytes_per_sample": manifest.latent.size_bytes,
         "drift": drift,
         "files": {entry.name: entry.size_bytes for entry in manifest.files},
+        "networks": {role: network_facts(codec, role) for role in codec.roles},
         "calibration": dict(manifest.calibration),
         "training": dict(manifest.training),
+    }
+
+
+def network_facts(codec: Codec, role: str) -> dict[str, Any]:
+    """Bytes of a network in the folder and in a store, and how many weights are kept how."""
+    from engine.codec.graph import NETWORK_PREFIX
+    from engine.codec.graph_model import parse_model
+    from engine.codec.narrow_weights import count_weights
+    from engine.store.byte_array import stored_bytes
+
+    content = codec.files.role(role)
+    return {
+        "size_bytes": len(content),
+        "stored_bytes": stored_bytes(content),
+        "weights": count_weights(parse_model(content), NETWORK_PREFIX),
     }
 
 

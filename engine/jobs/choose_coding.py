@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -33,14 +34,24 @@ def choose_coding(chunks: Sequence[NDArray[Any]], *, portable: bool) -> Coded:
     The predictions of least entropy are tried with every coding; a dearer one must save something.
     """
     dtype = chunks[0].dtype
-    best, smallest = Coded(), float("inf")
+    best, smallest = Coded(), math.inf
     for prediction in _promising(chunks):
         differences = [prediction.to_differences(chunk) for chunk in chunks]
         for coding in _codings(dtype, portable=portable):
-            size = sum(len(coding.encode(chunk)) for chunk in differences)
-            if size < smallest * _WORTH_IT:
+            size = _size_bytes(coding, differences, smallest * _WORTH_IT)
+            if size is not None:
                 best, smallest = Coded(prediction, coding), size
     return best
+
+
+def _size_bytes(coding: Coding, chunks: Sequence[NDArray[Any]], limit: float) -> int | None:
+    """What the chunks take; None as soon as that isn't below the limit."""
+    size = 0
+    for chunk in chunks:
+        size += len(coding.encode(chunk))
+        if size >= limit:
+            return None
+    return size
 
 
 def _codings(dtype: np.dtype[Any], *, portable: bool) -> Iterator[Coding]:

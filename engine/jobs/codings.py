@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from engine.jobs.choose_coding import choose_coding
 from engine.jobs.choose_context import MOST_SAVED, choose_context
 from engine.jobs.choose_latent_coding import choose_latent_coding
 from engine.jobs.guaranteed_shards import GuaranteedShards
+from engine.jobs.hopeless_ways import size_bytes
 from engine.jobs.shard_facts import SourceFacts
 from engine.jobs.shard_task import Blocks
 from engine.jobs.ways import Way, ways
@@ -30,11 +33,10 @@ from engine.store.plan import (
     VERBATIM,
     StorePlan,
 )
-from engine.store.shard import encode_chunk
 
 _CHUNKS = 4
-# Tables are fitted to more chunks where the networks run on so many more anyway.
-_LATENT_CHUNKS, _LATENT_SHARE = 16, 1 / 32
+# Tables are fitted to more samples where the networks run on so many more anyway.
+_LATENT_SAMPLES, _LATENT_SHARE = 4096, 1 / 32
 _CONTEXTUAL = {RESIDUALS, QUANTISED, VERBATIM}
 _MEASURED = {LATENTS, PATCHED, PATCHES} | _CONTEXTUAL
 # Where none of the chunks has patches they are rare, and mostly whole samples.
@@ -42,11 +44,14 @@ _RARE = Coded(coding=Coding(ZSTD, 3, samples_last=False))
 
 
 def choose_codings(
-    plan: StorePlan, shards: GuaranteedShards, blocks: Callable[[int, int], Blocks]
+    plan: StorePlan,
+    shards: GuaranteedShards,
+    blocks: Callable[[int, int], Blocks],
+    workers: int,
 ) -> StorePlan:
     """The plan with the codings that are smallest, and with the network only if it pays for itself.
 
-    `blocks` yields the samples [start, stop).
+    `blocks` yields the samples [start, stop); so many `workers` try codings at once.
     """
     samples = plan.grid.samples
     tried: list[list[Way]] = []
@@ -57,7 +62,9 @@ def choose_codings(
         measured += stop - start
     chunks = _rows_by_array(tried)
     latents = chunks.pop(LATENTS, [])
-    coded = {name: choose_coding(rows, portable=plan.portable) for name, rows in chunks.items()}
+    choose = functools.partial(choose_coding, portable=plan.portable)
+    with ThreadPoolExecutor(workers, thread_name_prefix="coding") as pool:
+        coded = dict(zip(chunks, pool.map(choose, chunks.values()), strict=True))
     plan = dataclasses.replace(plan, coded={PATCHED: _RARE, PATCHES: _RARE} | coded)
     plan = with_latent_coding(plan, latents)
     sizes = [_way_bytes(plan, found) for found in tried]
@@ -77,13 +84,17 @@ def choose_latents_alone(
     """
     if plan.portable:
         return plan
-    affordable = int(plan.grid.samples * _LATENT_SHARE / plan.grid.chunk_samples)
-    count = min(max(_CHUNKS, affordable), _LATENT_CHUNKS)
     chunks = [
         np.concatenate([codec.encode(block, plan.step) for _, block in blocks(start, stop)])
-        for start, stop in _spread_chunks(plan.grid, count)
+        for start, stop in tried_chunks(plan.grid)
     ]
     return with_latent_coding(plan, chunks)
+
+
+def tried_chunks(grid: RowGrid) -> Iterator[tuple[int, int]]:
+    """The rows of the chunks whose latents say how all are coded."""
+    affordable = min(_LATENT_SAMPLES, int(grid.samples * _LATENT_SHARE))
+    return _spread_chunks(grid, max(_CHUNKS, affordable // grid.chunk_samples))
 
 
 def with_latent_coding(plan: StorePlan, chunks: Sequence[NDArray[Any]]) -> StorePlan:
@@ -147,10 +158,7 @@ def _with_contexts(
 
 def _way_bytes(plan: StorePlan, tried: Iterable[Way]) -> list[int]:
     """What each way takes for a chunk."""
-    return [
-        sum(len(encode_chunk(rows, plan.array(n).coded)) for n, rows in way.rows.items())
-        for way in tried
-    ]
+    return [size_bytes(way, plan) for way in tried]
 
 
 def _saved_bytes(tried: Iterable[Way], sizes: Iterable[int]) -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.codec.files import CodecFiles, check_codec_target
 from engine.codec.manifest import Bits
@@ -21,14 +22,17 @@ from engine.jobs.pack import check_options, sample_format, save_codec
 from engine.jobs.promise import FillValue
 from engine.runtime.calibration import calibration_rows, value_range
 from engine.runtime.codec import Codec
-from engine.runtime.packing import pack_networks
+from engine.runtime.narrowing import Weights, check_weights
+from engine.runtime.packing import finish_codec, wrap_networks
+from engine.runtime.round_trip import measured_samples
 from engine.sources import Source, open_source
 
 if TYPE_CHECKING:
     from engine.training import Progress, RateTarget, Trained
 
-FOR_A_RATE = ("klt", "transform")
-EPOCHS, BATCH, PATIENCE, RATED_BATCH = 20, 64, 10, 128
+FOR_A_RATE = ("klt", "transform", "conv-transform")
+CONVOLUTIONAL = ("conv", "conv-transform")
+EPOCHS, BATCH, PATIENCE = 20, 64, 10
 LEARNING_CURVE = "learning_curve.png"
 _CHECKED_SAMPLES = 256
 # Of the range of a latent, and of that of the data: many times what float32 networks differ by.
@@ -48,6 +52,7 @@ def train(
     rate_lambda: float | None = None,
     loss: str = "mse",
     bits: Bits | None = None,
+    weights: Weights = "auto",
     epochs: int | None = None,
     batch_size: int | None = None,
     learning_rate: float | None = None,
@@ -67,12 +72,14 @@ def train(
         data: a path or an array-like of shape `(samples, *sample_shape)`.
         path: folder of the codec; its training state lies beside it until the codec is written.
         key: which array of an `.npz` file or Zarr group.
-        arch: `klt`, the linear codec, or `transform`, a network trained from it on (or the linear
-            codec where that is better), for the rate that is asked for; the name of another
+        arch: for the rate that is asked for `klt`, the linear codec, or a network trained from
+            a linear codec on (or that one where it is better): `transform` for vectors and small
+            samples, `conv-transform` for larger images, signals and volumes; the name of another
             network (`engine.training.ARCHITECTURES`), or your own `(encoder, decoder)` pair of
             `torch.nn.Module`, which see float32 in 0..1, channels first.
         latent_dim: numbers per latent; by default a 24th of the bytes of a sample. Of codecs for a
-            rate the most they may be; by default as many as carry rate.
+            rate the most they may be (of `conv-transform`, per block); by default as many as carry
+            rate.
         target_psnr: for a rate: PSNR, dB, of held-out samples; 30 where no target is given.
         target_bytes: for a rate: bytes a held-out sample's latents take at their entropy.
         rate_lambda: for a rate: squared error of a sample, summed over its elements with the
@@ -80,12 +87,15 @@ def train(
         loss: `mse` or `bce`.
         bits: width of a latent, 8 or 16; by default 8, for a rate 16 where 8 would saturate at
             half the step.
-        epochs: passes over the training samples; 20, of `transform` as many as make 1500 steps,
-            over a part of large data.
-        batch_size: samples per step; 64, of `transform` 128.
+        weights: how the networks' weights are kept: `auto`, in as few bytes as a loss of 0.02 dB
+            allows; `float32`, `float16` or `int8`, whatever that loses.
+        epochs: passes over the training samples; 20, of `transform` as many as make 3000 steps, of
+            `conv-transform` 1500, over a part of large data.
+        batch_size: samples per step; 64, of `transform` 128, of `conv-transform` as many as have
+            some hundred blocks.
         learning_rate: peak of the schedule.
         patience: epochs without a better validation loss after which training ends; 10, of
-            `transform` all.
+            transforms all.
         seed: of initial weights, order and noise.
         channels: where samples keep their channels.
         arch_options: further options of the architecture, such as `{"noise": 0.3}`.
@@ -102,6 +112,7 @@ def train(
         MissingExtra: torch is not installed.
     """
     check_options(bits=8 if bits is None else bits)
+    check_weights(weights)
     check_counts(epochs=epochs, batch_size=batch_size, patience=patience)
     check_codec_target(path, overwrite=overwrite)
     from engine.training import choose_target, fit
@@ -124,7 +135,7 @@ def train(
                 {"most_channels": latent_dim, **shared},
                 {
                     "epochs": epochs,
-                    "batch_size": batch_size or RATED_BATCH,
+                    "batch_size": batch_size,
                     "patience": patience,
                     **run,
                 },
@@ -145,14 +156,14 @@ def train(
                 **shared,
                 **run,
             )
-        files = _export(trained, source, sample, bits)
+        files = _export(trained, source, sample, bits, weights)
     codec = save_codec(files, path, overwrite=overwrite, device=device)
     shutil.rmtree(state, ignore_errors=True)
     return codec
 
 
 def _export(
-    trained: Trained, source: Source, sample: SampleFormat, bits: Bits | None
+    trained: Trained, source: Source, sample: SampleFormat, bits: Bits | None, weights: Weights
 ) -> CodecFiles:
     from engine.training import export_pair, save_learning_curve
 
@@ -164,9 +175,10 @@ def _export(
     networks = export_pair(trained.encoder, trained.decoder, sample.network_shape)
     spacing = None if trained.rate is None else trained.rate.step
     rows = calibration_rows(source)
-    files = pack_networks(*networks, sample, rows, bits, trained.record(), extra, spacing=spacing)
-    check_agreement(trained, files, source)
-    return files
+    bare = wrap_networks(*networks, sample, rows, bits, trained.record(), extra, spacing=spacing)
+    check_agreement(trained, bare, source)
+    held_out = _held_out(trained, source, measured_samples(sample.shape))
+    return finish_codec(bare, rows, weights, held_out)
 
 
 def default_latent_dim(sample: SampleFormat) -> int:
@@ -185,8 +197,7 @@ def check_agreement(trained: Trained, files: CodecFiles, source: Source) -> None
     """
     from engine.training import torch_latents, torch_reconstruction
 
-    rows = trained.validation_rows[:_CHECKED_SAMPLES]
-    samples = np.concatenate([source.read(int(row), int(row) + 1) for row in rows])
+    samples = _held_out(trained, source, _CHECKED_SAMPLES)
     codec, sample, latent = Codec(files, "cpu"), files.manifest.sample, files.manifest.latent
     encoded = codec.encode(samples)
     scale, offset = latent.per_channel(latent.scale), latent.per_channel(latent.offset)
@@ -211,6 +222,11 @@ def check_agreement(trained: Trained, files: CodecFiles, source: Source) -> None
         )
 
 
+def _held_out(trained: Trained, source: Source, count: int) -> NDArray[Any]:
+    rows = trained.validation_rows[:count]
+    return np.concatenate([source.read(int(row), int(row) + 1) for row in rows])
+
+
 def _fit_for_a_rate(
     arch: str,
     source: Source,
@@ -219,11 +235,11 @@ def _fit_for_a_rate(
     shared: Mapping[str, Any],
     schedule: Mapping[str, Any],
 ) -> Trained:
-    from engine.training import fit_klt, fit_transform
+    from engine.training import TRANSFORM_KINDS, fit_klt, fit_transform
 
     if arch == "klt":
         return fit_klt(source, sample, target, **shared)
-    return fit_transform(source, sample, target, **shared, **schedule)
+    return fit_transform(source, sample, target, kind=TRANSFORM_KINDS[arch], **shared, **schedule)
 
 
 def _check_rated(arch: str, loss: str, arch_options: Mapping[str, float] | None) -> None:
@@ -236,8 +252,8 @@ def _check_rated(arch: str, loss: str, arch_options: Mapping[str, float] | None)
 def _check_no_target(*targets: float | None) -> None:
     if any(target is not None for target in targets):
         raise InvalidInput(
-            "target_psnr, target_bytes and rate_lambda are for arch 'klt' and 'transform'; "
-            "others take latent_dim"
+            "target_psnr, target_bytes and rate_lambda are for arch "
+            f"{', '.join(map(repr, FOR_A_RATE))}; others take latent_dim"
         )
 
 
@@ -245,7 +261,7 @@ def _view(
     source: Source, arch: Any, channels: Channels | Literal["auto"]
 ) -> tuple[tuple[int, ...], bool]:
     shape = source.sample_shape
-    if arch == "conv" and len(shape) == 1:
+    if arch in CONVOLUTIONAL and len(shape) == 1:
         return (1, *shape), False  # a convolution sees a vector as a signal of one channel
     return network_view(shape, channels)
 

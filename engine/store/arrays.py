@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from engine.codec.sample_format import DTYPES
 from engine.errors import InvalidInput
 from engine.geometry import RowGrid
-from engine.store.coding import BYTES_OF, DEFAULT_CODED, LATENT_CODING, PREDICTION, Coded
+from engine.store.coding import BYTES_OF, DEFAULT_CODED, PREDICTION, Coded
 from engine.store.rans import most_bytes
 from engine.store.shard import ShardObject, decode_chunk, encode_shard
 from engine.store.shard_index import CRC_BYTES, ZARR_INDEX, ShardIndex
@@ -24,7 +24,6 @@ _FREE = ("attributes", "dimension_names")
 _DTYPES = DTYPES | {"bool": np.dtype(np.bool_)}
 _MOST_AXES = 64  # of NumPy's arrays
 _LONGEST_AXIS = (1 << 63) - 1
-_BYTES_CODECS = LATENT_CODING.codecs(1, np.dtype(np.uint8))[1:]
 
 
 @dataclass(frozen=True)
@@ -147,12 +146,13 @@ class ShardedArray:
         return self.coded.coding.stored_shape(self.item_shape, self.dtype)
 
 
-def bytes_metadata(size_bytes: int, chunk_bytes: int, *, compressed: bool) -> bytes:
-    """The `zarr.json` of a one-dimensional uint8 array of plain chunks."""
+def bytes_metadata(size_bytes: int, chunk_bytes: int, coded: Coded | None) -> bytes:
+    """The `zarr.json` of a one-dimensional uint8 array of plain chunks; None is uncompressed."""
+    codecs = (coded or DEFAULT_CODED).coding.codecs(1, np.dtype(np.uint8))[1:]
     layout = _array_layout(
         shape=[size_bytes],
         chunk_shape=[chunk_bytes],
-        codecs=_BYTES_CODECS if compressed else _BYTES_CODECS[:1],
+        codecs=codecs if coded else codecs[:1],
         dtype=np.dtype(np.uint8),
         fill_value=0,
     )

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import zarr
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -64,7 +65,24 @@ def test_one_form_is_not_taken_for_another():
                 form.decode(shard[-form.size_bytes(4) :], "shard")
 
 
-def test_lengths_need_chunks_side_by_side():
-    """Zarr's own index may have them anywhere: ours is written by ours, or refused."""
+def test_metadata_say_which_form_it_is():
     assert ZARR_INDEX.codecs()[0]["name"] == "bytes"
     assert ShardIndex(2).codecs()[0] == LengthsCodec(2).to_dict()
+
+
+@pytest.mark.parametrize("places", [[(5, 3), (0, 5)], [(0, 5), (6, 3)], [(0, 70_000), (70_000, 1)]])
+def test_chunks_that_lengths_can_not_place_are_not_written(places):
+    """By zarr-python, which may put chunks anywhere."""
+    array = zarr.create_array(
+        zarr.storage.MemoryStore(),
+        shape=(2, 2),
+        chunks=(2, 2),
+        dtype="uint64",
+        serializer=LengthsCodec(2),
+        compressors=None,
+    )
+    with pytest.raises(InvalidInput, match="one right after the other"):
+        array[...] = np.array(places, np.uint64)
+    array[...] = np.array([(0, 5), (5, 3)], np.uint64)
+    assert array.store._store_dict["c/0/0"].to_bytes() == b"\5\0\3\0"
+    assert array[...].tolist() == [[0, 5], [5, 3]]
