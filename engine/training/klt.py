@@ -140,7 +140,8 @@ def fit_klt(
         StorageError: the file system refused a read.
     """
     split = split_rows(source, validation_fraction, seed)
-    codec = fit_linear(source, sample, split, most_channels, progress)
+    step = target.residual_step(sample.dtype)
+    codec = fit_linear(source, sample, split, most_channels, progress, step)
     options = {
         "architecture": "klt",
         "architecture_options": target.as_json(),
@@ -157,8 +158,11 @@ def fit_linear(
     split: RowSplit,
     most_channels: int | None = None,
     progress: Report | None = None,
+    residual_step: float | None = None,
 ) -> LinearCodec:
     """Fit the linear codec to the rows that train, for any step.
+
+    What it makes of held-out samples counts residuals of `residual_step`, if there are some.
 
     Raises:
         InvalidInput: `most_channels` is less than one.
@@ -167,7 +171,7 @@ def fit_linear(
     if most_channels is not None and most_channels < 1:
         raise InvalidInput(f"latent_dim must be at least 1, got {most_channels}")
     directions = _fit_directions(source, sample, split.training, progress)
-    held_out = HeldOut(source, split.validation, sample)
+    held_out = HeldOut(source, split.validation, sample, residual_step)
     return LinearCodec(directions, held_out, sample.network_shape, most_channels)
 
 

@@ -16,7 +16,9 @@ class RatePoint:
 
     `step` is in units of the network's samples, `bits_per_sample` the empirical entropy of the
     integers, summed over the channels. `psnr_db` and `squared_error`, the sum over a sample with
-    the data's range as 1, are those of finished samples.
+    the data's range as 1, are those of finished samples. `residual_bits` is the entropy of a
+    sample's residuals, 0 where there is no bound that they keep; `decoder_bits` is a sample's share
+    of the decoder.
     """
 
     step: float
@@ -24,6 +26,13 @@ class RatePoint:
     bits_per_sample: float
     psnr_db: float
     squared_error: float
+    residual_bits: float = 0.0
+    decoder_bits: float = 0.0
+
+    @property
+    def total_bits(self) -> float:
+        """All that a sample takes."""
+        return self.bits_per_sample + self.residual_bits + self.decoder_bits
 
     def as_json(self) -> dict[str, float | None]:
         """Return it as a JSON-able mapping, in which an infinite PSNR is None."""
@@ -32,10 +41,11 @@ class RatePoint:
 
 def entropy_bits(latents: NDArray[Any]) -> NDArray[np.float64]:
     """Empirical entropy, bits, of each channel `(channels,)` of integers `(n, channels)`."""
-    return np.array([_entropy(channel) for channel in latents.T])
+    return np.array([entropy(channel) for channel in latents.T])
 
 
-def _entropy(integers: NDArray[Any]) -> float:
+def entropy(integers: NDArray[Any]) -> float:
+    """Empirical entropy, bits, of one of many integers."""
     _, counts = np.unique(integers, return_counts=True)
-    share = counts / len(integers)
+    share = counts / integers.size
     return float(-(share * np.log2(share)).sum())

@@ -28,7 +28,7 @@ _LEAST_EPOCHS = 8
 _MOST_CHANNELS = 384
 # Found by trial on digits at 20 and 27 dB: what training meets a target with is finer than what
 # the linear codec does, and the finer the step, the less its maps may move.
-_START = 0.85
+_START = 0.95
 _PACE = 5.5e-3
 _CHANNELS_AT = 0.7
 _REACH = 4.0
@@ -62,7 +62,8 @@ def fit_transform(
         StorageError: the file system refused a read or a write.
     """
     split = split_rows(source, validation_fraction, seed)
-    linear = fit_linear(source, sample, split, most_channels)
+    residual_step = target.residual_step(sample.dtype)
+    linear = fit_linear(source, sample, split, most_channels, residual_step=residual_step)
     to_beat = linear.find(target)
     step = to_beat.step if target.rate_lambda else _START * to_beat.step
     rows = split if epochs else _enough(split, batch_size)
@@ -80,7 +81,8 @@ def fit_transform(
         seed=seed,
     )
     with seeded(seed, device) as on:
-        model = _start(linear, step).to(on)
+        in_network = None if residual_step is None else residual_step / sample.scale
+        model = _start(linear, step, in_network).to(on)
         trained = run_training(
             model, options, source, rows, sample.to_network, checkpoint, progress
         )
@@ -96,11 +98,17 @@ def _enough(split: RowSplit, batch_size: int) -> RowSplit:
     return RowSplit(thinned(split.training, STEPS * batch_size // _LEAST_EPOCHS), split.validation)
 
 
-def _start(linear: LinearCodec, step: float) -> Transform:
+def _start(linear: LinearCodec, step: float, residual_step: float | None) -> Transform:
     channels = min(linear.measure(_CHANNELS_AT * step).channels, _MOST_CHANNELS)
     deviations = torch.from_numpy(linear.deviations(channels))
-    bounds = linear.held_out.bounds
-    return Transform(linear.modules(channels), deviations, step, price_of(step), bounds)
+    return Transform(
+        linear.modules(channels),
+        deviations,
+        step,
+        price_of(step),
+        bounds=linear.held_out.bounds,
+        residual_step=residual_step,
+    )
 
 
 def _meet(target: RateTarget, model: Transform, held_out: HeldOut) -> RatePoint | None:
