@@ -67,7 +67,12 @@ class BlockCodec(LinearCodec):
         channels = self._count_for(step)
         deviations = torch.from_numpy(self.deviations(channels))
         return ConvTransform(
-            self.maps(channels), deviations, step, price_of(step), self.held_out.bounds
+            self.maps(channels),
+            deviations,
+            step,
+            price_of(step),
+            bounds=self.held_out.bounds,
+            residual_step=self.held_out.residual_step,
         )
 
     def _rows(self, samples: Samples) -> Samples:

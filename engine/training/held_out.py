@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from cuda_kernels.error_statistics.reference import finish
 from engine.codec.sample_format import SampleFormat
+from engine.entropy import entropy
 from engine.quality import peak_value, psnr_db
 from engine.sources import Source
 from engine.training.batches import Ranges, read_rows, thinned
@@ -26,14 +27,27 @@ class HeldOut:
     `samples` `(n, *network_shape)` is what the network sees of them, float32.
     """
 
-    def __init__(self, source: Source, ranges: Ranges, sample: SampleFormat) -> None:
-        """Read the rows, spread over `ranges`."""
+    def __init__(
+        self,
+        source: Source,
+        ranges: Ranges,
+        sample: SampleFormat,
+        residual_step: float | None = None,
+    ) -> None:
+        """Read the rows, spread over `ranges`; `residual_step`, physical, is that of residuals."""
         elements = math.prod(sample.shape)
         rows = thinned(ranges, max(1, min(_SAMPLES, _ELEMENTS // elements)))
         self.samples = sample.to_network(read_rows(source, rows))
         self._sample = sample
         self._finished = self._finish(self.samples)
+        self._physical_residual_step = residual_step
         self._peak = peak_value(sample.dtype, *sample.data_range)
+
+    @property
+    def residual_step(self) -> float | None:
+        """That of residuals, in units of the network's samples."""
+        step = self._physical_residual_step
+        return None if step is None else step / self._sample.scale
 
     @property
     def bounds(self) -> tuple[float | None, float | None]:
@@ -57,9 +71,21 @@ class HeldOut:
         error = np.subtract(finished, self._finished, dtype=np.float64)
         mean = float(np.mean(np.square(error)))
         total = mean * self.samples[0].size / self._sample.scale**2
-        return RatePoint(step, len(bits), float(bits.sum()), psnr_db(mean, self._peak), total)
+        residual = self._residual_bits(reconstruction)
+        psnr = psnr_db(mean, self._peak)
+        return RatePoint(step, len(bits), float(bits.sum()), psnr, total, residual)
+
+    def _residual_bits(self, reconstruction: NDArray[np.floating[Any]]) -> float:
+        if self._physical_residual_step is None:
+            return 0.0
+        off = self._finished - self._physical(reconstruction).reshape(self._finished.shape)
+        elements: int = self.samples[0].size
+        return elements * entropy(np.rint(off / self._physical_residual_step))
 
     def _finish(self, values: NDArray[np.floating[Any]]) -> NDArray[Any]:
+        return finish(self._physical(values), self._sample.dtype)
+
+    def _physical(self, values: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
         # In the network's order of axes, which the error doesn't depend on.
         physical = values.astype(self._sample.working_dtype)
-        return finish(physical * self._sample.scale + self._sample.offset, self._sample.dtype)
+        return physical * self._sample.scale + self._sample.offset

@@ -129,7 +129,12 @@ class LinearCodec:
         channels = self._count_for(step)
         deviations = torch.from_numpy(self.deviations(channels))
         return Transform(
-            self.modules(channels), deviations, step, price_of(step), self.held_out.bounds
+            self.modules(channels),
+            deviations,
+            step,
+            price_of(step),
+            bounds=self.held_out.bounds,
+            residual_step=self.held_out.residual_step,
         )
 
     def _count_for(self, step: float) -> int:
@@ -176,7 +181,8 @@ def fit_klt(
         StorageError: the file system refused a read.
     """
     split = split_rows(source, validation_fraction, seed)
-    codec = fit_linear(source, sample, split, most_channels, progress)
+    step = target.residual_step(sample.dtype)
+    codec = fit_linear(source, sample, split, most_channels, progress, step)
     options = {
         "architecture": "klt",
         "architecture_options": target.as_json(),
@@ -193,8 +199,11 @@ def fit_linear(
     split: RowSplit,
     most_channels: int | None = None,
     progress: Report | None = None,
+    residual_step: float | None = None,
 ) -> LinearCodec:
     """Fit the linear codec to the rows that train, for any step.
+
+    What it makes of held-out samples counts residuals of `residual_step`, if there are some.
 
     Raises:
         InvalidInput: `most_channels` is less than one.
@@ -202,7 +211,7 @@ def fit_linear(
     """
     check_channels(most_channels)
     directions = fit_directions(source, sample, split.training, _as_vectors, progress=progress)
-    held_out = HeldOut(source, split.validation, sample)
+    held_out = HeldOut(source, split.validation, sample, residual_step)
     return LinearCodec(directions, held_out, sample.network_shape, most_channels)
 
 

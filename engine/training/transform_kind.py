@@ -16,13 +16,16 @@ from engine.training.klt import LinearCodec, fit_linear
 _BATCH, _BATCH_BLOCKS = 128, 512
 # Found by trial on digits at 20 and 27 dB: what training meets a target with is finer than what
 # the linear codec does, and the finer the step, the less its maps may move.
-_FINER = 0.85
+_FINER = 0.95
 _PACE = 5.5e-3
 # Found by trial on grey patches of photographs at 28 dB.
 _CONV_FINER = 0.95
 _CONV_PACE = 2e-3
 
-FitLinear = Callable[[Source, SampleFormat, RowSplit, int | None], Sequence[LinearCodec]]
+FitLinear = Callable[
+    [Source, SampleFormat, RowSplit, int | None, float | None], Sequence[LinearCodec]
+]
+"""Source, sample, rows, most channels and step of residuals to linear codecs."""
 
 
 @dataclass(frozen=True)
@@ -43,16 +46,30 @@ class TransformKind:
 
 
 def _of_vectors(
-    source: Source, sample: SampleFormat, split: RowSplit, most_channels: int | None
+    source: Source,
+    sample: SampleFormat,
+    split: RowSplit,
+    most_channels: int | None,
+    residual_step: float | None,
 ) -> Sequence[LinearCodec]:
-    return (fit_linear(source, sample, split, most_channels),)
+    return (fit_linear(source, sample, split, most_channels, residual_step=residual_step),)
 
 
 def _of_blocks(
-    source: Source, sample: SampleFormat, split: RowSplit, most_channels: int | None
+    source: Source,
+    sample: SampleFormat,
+    split: RowSplit,
+    most_channels: int | None,
+    residual_step: float | None,
 ) -> Sequence[LinearCodec]:
     blocks = math.prod(block_grid(sample.network_shape).grid)
-    whole = fit_linear(source, sample, split, most_channels and most_channels * blocks)
+    whole = fit_linear(
+        source,
+        sample,
+        split,
+        most_channels and most_channels * blocks,
+        residual_step=residual_step,
+    )
     return fit_blocks(source, sample, split, whole.held_out, most_channels), whole
 
 

@@ -59,7 +59,9 @@ def fit_transform(
         StorageError: the file system refused a read or a write.
     """
     split = split_rows(source, validation_fraction, seed)
-    linear, *others = kind.fit_linear(source, sample, split, most_channels)
+    linear, *others = kind.fit_linear(
+        source, sample, split, most_channels, target.residual_step(sample.dtype)
+    )
     start = linear.find(target)
     best, to_beat = _best(target, (linear, start), others)
     step = start.step if target.rate_lambda else kind.finer * start.step
