@@ -59,7 +59,7 @@ def test_of_two_that_meet_it_the_better_one_costs_less(target, better, worse):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({}, "expected one of target_psnr, target_bytes, rate_lambda, got none"),
+        ({}, "expected one of target_psnr, target_bytes, rate_lambda, max_error, got none"),
         ({"target_psnr": 3, "rate_lambda": 1}, "got target_psnr, rate_lambda"),
         ({"target_bytes": 0}, "target_bytes must be a finite number above 0, got 0"),
         ({"rate_lambda": math.nan}, "rate_lambda must be a finite number above 0"),
