@@ -14,7 +14,8 @@ from bench.machine import describe_machine
 from engine.errors import EngineError
 
 BENCHMARKS = (
-    "bulk", "decode", "random", "memory", "open", "kernels", "guarantee", "latents", "gpu",
+    "bulk", "decode", "random", "memory", "open", "kernels", "entropy", "guarantee", "latents",
+    "gpu",
 )  # fmt: skip
 RESULTS = Path(__file__).parent / "results"
 

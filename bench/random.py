@@ -29,7 +29,7 @@ from engine.codec.files import DECODER
 from engine.runtime.device import available_cores
 from engine.store.contents import StoreContents
 from engine.store.plan import LATENTS
-from engine.store.shard import CRC_BYTES, decode_index, index_size_bytes
+from engine.store.shard_index import CRC_BYTES
 
 SAMPLES = {"dense": 400_000, "conv": 100_000}
 ROUNDS = 300
@@ -89,9 +89,10 @@ class BareReader:
         self._array = contents.arrays[LATENTS]
         grid, part = self._array.grid, path / contents.part.path
         shards = [part / self._array.key(shard) for shard in range(grid.shard_count)]
-        size = index_size_bytes(grid.chunks_per_shard)
+        form = self._array.index
+        size = form.size_bytes(grid.chunks_per_shard)
         self._indexes = [
-            decode_index(shard.read_bytes()[-size:], str(shard)).tolist() for shard in shards
+            form.decode(shard.read_bytes()[-size:], str(shard)).tolist() for shard in shards
         ]
         self._files = [os.open(shard, os.O_RDONLY) for shard in shards]
         self._one = open_session(decoder, 1)

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
+import io
 import json
 import os
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from engine.direct_file import DirectFile
 from engine.errors import InvalidInput, StorageError
 from engine.staging import staged
 
 _ZARR_CHUNK_BYTES = 1024 * 1024
-_SYNC_BYTES = 8 * 1024 * 1024
 
 
 def check_output(path: str | os.PathLike[str], *, overwrite: bool) -> None:
@@ -61,36 +60,13 @@ def write_array(
 def _write_npy(
     path: Path, blocks: Iterator[NDArray[Any]], shape: tuple[int, ...], dtype: np.dtype[Any]
 ) -> None:
-    header = {"descr": npy.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
-    with path.open("wb") as file:
-        npy.write_array_header_2_0(file, header)
-        with _early_sync(file) as written:
-            for block in blocks:
-                file.write(block.data)
-                written(block.nbytes)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-@contextlib.contextmanager
-def _early_sync(file: BinaryIO) -> Iterator[Callable[[int], None]]:
-    """Have the disk take what was written while more is made; call it with every number of bytes.
-
-    So the sync that ends the file has little left to wait for.
-    """
-    waiting, last = 0, Future[None]()
-    last.set_result(None)
-
-    def written(size_bytes: int) -> None:
-        nonlocal waiting, last
-        waiting += size_bytes
-        if waiting >= _SYNC_BYTES and last.done():
-            last.result()  # an error of the disk is told once
-            last, waiting = pool.submit(os.fsync, file.fileno()), 0
-
-    with ThreadPoolExecutor(1, thread_name_prefix="sync") as pool:
-        yield written
-        last.result()
+    header = io.BytesIO()
+    described = {"descr": npy.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    npy.write_array_header_2_0(header, described)
+    with DirectFile(path) as file:
+        file.write(np.frombuffer(header.getbuffer(), np.uint8))
+        for block in blocks:
+            file.write(block)
 
 
 def _write_zarr(

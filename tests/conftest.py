@@ -78,15 +78,19 @@ def linear_pair():
 
 @pytest.fixture(scope="session")
 def make_codec():
-    """A codec of principal components, on the CPU: `make_codec(data, latent_dim, bits=8)`."""
+    """A codec of principal components, on the CPU: `make_codec(data, latent_dim, bits=8)`.
 
-    def make(data, latent_dim, bits=8):
+    `weights` says how its networks keep theirs.
+    """
+
+    def make(data, latent_dim, bits=8, weights="float32"):
         data = np.asarray(data)
         data_range = default_data_range(data.dtype) or (float(data.min()), float(data.max()))
         sample = SampleFormat(data.shape[1:], data.dtype, data.shape[1:], data_range)
         spread = data[:: -(-len(data) // FITTED_SAMPLES)]
         networks = principal_components(sample.to_network(spread), latent_dim)
-        return Codec(pack_networks(*networks, sample, data, bits, training={}), "cpu")
+        files = pack_networks(*networks, sample, data, bits, training={}, weights=weights)
+        return Codec(files, "cpu")
 
     return make
 

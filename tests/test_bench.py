@@ -10,7 +10,7 @@ from contextlib import ExitStack
 import numpy as np
 import pytest
 
-from bench import bulk, decode, kernels, memory, open, random
+from bench import bulk, decode, entropy, kernels, memory, open, random
 from bench.__main__ import BENCHMARKS, run_and_record
 from bench.bare import bare_runs, fastest_bare
 from bench.equal_quality import PEERS, tune
@@ -25,6 +25,7 @@ RUNS = {
     "random": lambda: random.run({"dense": 600}, rounds=2, many_rounds=1),
     "memory": lambda: memory.run({"max-error 8": 30}, runs=1),
     "open": lambda: open.run(samples=600, shards=3, rounds=1),
+    "entropy": lambda: entropy.run(samples=2048, rounds=1, epochs=1),
     "kernels": lambda: kernels.run(samples=3, shard_samples=512, rounds=1),
 }
 
@@ -41,7 +42,9 @@ def flat(ratios):
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=[pytest.mark.slow] if name in ("bulk", "memory") else [])
+        pytest.param(
+            name, marks=[pytest.mark.slow] if name in ("bulk", "memory", "entropy") else []
+        )
         for name in RUNS
     ],
 )

@@ -1,4 +1,4 @@
-"""The golden codec and store of format 1: every version reads them, and writes them alike."""
+"""The golden codec and stores of format 1: every version reads them, and writes them alike."""
 
 import subprocess
 import sys
@@ -86,6 +86,18 @@ def test_it_verifies(expected):
     assert result.samples_compared == 37
 
 
+def test_latents_coded_by_rans():
+    with np.load(GOLDEN / "expected-rans.npz") as arrays:
+        expected = dict(arrays)
+    with engine.open(GOLDEN / "format-1-rans.zarr", device="cpu") as store:
+        coded = store.contents.arrays["latents"].coded.coding
+        assert (coded.coder, len(coded.tables.tables)) == ("rans", 4)
+        np.testing.assert_array_equal(store.latents[:], expected["latents"])
+        np.testing.assert_array_equal(store[:], expected["decoded"])
+        np.testing.assert_array_equal(store[[499, 3, 191, 192]], store[:][[499, 3, 191, 192]])
+    assert engine.verify(GOLDEN / "format-1-rans.zarr", device="cpu").ok
+
+
 def test_the_codec_encodes_and_decodes_alike(store, expected):
     codec = engine.Codec.load(GOLDEN / "format-1.codec", "cpu")
     assert codec.digest == store.codec.digest
@@ -97,14 +109,16 @@ def test_the_codec_encodes_and_decodes_alike(store, expected):
 def test_made_today_it_holds_the_same(tmp_path):
     script = str(GOLDEN / "make_golden.py")
     subprocess.run([sys.executable, script, str(tmp_path)], check=True)
-    made, golden = (_contents(folder / "format-1.zarr") for folder in (tmp_path, GOLDEN))
-    assert made.keys() == golden.keys()
-    for name in golden:
-        assert made[name] == golden[name], name
-    with np.load(tmp_path / "expected.npz") as remade, np.load(GOLDEN / "expected.npz") as kept:
-        assert {name: remade[name].tolist() for name in remade} == {
-            name: kept[name].tolist() for name in kept
-        }
+    for store in ("format-1.zarr", "format-1-rans.zarr"):
+        made, golden = (_contents(folder / store) for folder in (tmp_path, GOLDEN))
+        assert made.keys() == golden.keys()
+        for name in golden:
+            assert made[name] == golden[name], name
+    for arrays in ("expected.npz", "expected-rans.npz"):
+        with np.load(tmp_path / arrays) as remade, np.load(GOLDEN / arrays) as kept:
+            assert {name: remade[name].tolist() for name in remade} == {
+                name: kept[name].tolist() for name in kept
+            }
 
 
 def _contents(path):

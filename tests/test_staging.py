@@ -65,6 +65,34 @@ def test_a_kill_leaves_what_was_there(tmp_path):
     assert (tmp_path / "out" / "inner").read_text() == "old"
 
 
+def test_what_a_kill_left_is_swept_by_the_next_of_the_same_path_alone(tmp_path):
+    write_folder(tmp_path / "out", "old")
+    program = (
+        "import os, signal, sys; from engine.staging import staged\n"
+        "with staged(sys.argv[1]) as made:\n"
+        "    made.mkdir(); (made / 'inner').write_text('half')\n"
+        "    os.rename(sys.argv[1], made.parent / 'replaced')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    subprocess.run([sys.executable, "-c", program, tmp_path / "out"], check=False)
+    assert not (tmp_path / "out").exists()
+    with staged(tmp_path / "another") as made:
+        made.write_text("new")
+    assert len(list(tmp_path.iterdir())) == 2
+    with pytest.raises(RuntimeError), staged(tmp_path / "out"):
+        raise RuntimeError("stop")
+    assert tree(tmp_path) == {"another": b"new", "out": None, "out/inner": b"old"}
+
+
+def test_what_another_is_making_is_left_alone(tmp_path):
+    with staged(tmp_path / "out") as slow:
+        slow.write_text("slow")
+        with staged(tmp_path / "out") as quick:
+            quick.write_text("quick")
+        assert (tmp_path / "out").read_text() == "quick"
+    assert tree(tmp_path) == {"out": b"slow"}
+
+
 def test_a_file_in_the_place_of_the_parent_is_one_line(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match=r"can't write it: .+") as raised:  # noqa: SIM117

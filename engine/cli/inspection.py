@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -144,8 +145,24 @@ def codec_facts(codec: Codec) -> dict[str, Any]:
         "bytes_per_sample": manifest.latent.size_bytes,
         "drift": drift,
         "files": {entry.name: entry.size_bytes for entry in manifest.files},
+        "networks": {role: network_facts(codec, role) for role in codec.roles},
         "calibration": dict(manifest.calibration),
         "training": dict(manifest.training),
+    }
+
+
+def network_facts(codec: Codec, role: str) -> dict[str, Any]:
+    """Bytes of a network in the folder and in a store, and how many weights are kept how."""
+    from engine.codec.graph import NETWORK_PREFIX
+    from engine.codec.graph_model import parse_model
+    from engine.codec.narrow_weights import count_weights
+    from engine.store.byte_array import stored_bytes
+
+    content = codec.files.role(role)
+    return {
+        "size_bytes": len(content),
+        "stored_bytes": stored_bytes(content),
+        "weights": count_weights(parse_model(content), NETWORK_PREFIX),
     }
 
 
@@ -164,9 +181,11 @@ def _measured(codec: Codec, *, retune: bool) -> dict[str, Any]:
 def store_facts(store: Store) -> dict[str, Any]:
     """What a person wants to know of a store; JSON-able."""
     from engine.reading.certification import store_certificate
+    from engine.store.latent_cost import latent_cost
     from engine.store.plan import QUANTISED, RESIDUALS, VERBATIM
 
     summary, contents = store.summary, store.contents
+    cost = latent_cost(contents)
     certificate = store_certificate(contents)
     return {
         "kind": "store",
@@ -178,6 +197,7 @@ def store_facts(store: Store) -> dict[str, Any]:
         "stored_bytes": summary.stored_bytes,
         "ratio": summary.ratio,
         "latent_bytes": summary.latent_bytes,
+        "latents": None if cost is None else dataclasses.asdict(cost),
         "codec_bytes": summary.codec_bytes,
         "guarantee": summary.guarantee,
         "encoder": contents.head.fingerprint["encoder"]["name"],

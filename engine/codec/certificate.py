@@ -69,6 +69,19 @@ class Certificate:
         """Largest drift between two accepted processes: what a writer must leave."""
         return 2 * self.accepted
 
+    def covers(self, latents: NDArray[Any]) -> NDArray[np.bool_]:
+        """Which of latents `(n, *latent_shape)` lie, in every channel, between those of probes.
+
+        What the certificate says of a decoder, it says of these.
+        """
+        axes = (0, *range(2, self.latents.ndim))
+        low, high = (
+            end(axis=axes).reshape(-1, *[1] * (self.latents.ndim - 2))
+            for end in (self.latents.min, self.latents.max)
+        )
+        within = (latents >= low) & (latents <= high)
+        return np.asarray(within.all(axis=tuple(range(1, within.ndim))))
+
     def to_bytes(self) -> bytes:
         """The content of `probes.bin`."""
         shape, numbers = self.positions.shape, (self.step, self.deviation, self.tolerance)

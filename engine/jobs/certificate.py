@@ -6,12 +6,12 @@ import numpy as np
 
 from engine.codec.certificate import Certificate, read_certificate
 from engine.codec.files import DECODER
-from engine.runtime.certification import build_certificate
+from engine.runtime.certification import build_certificate, rescaled
 from engine.runtime.codec import Codec
 
 
 def certificate_at(codec: Codec, step: float) -> Certificate | None:
-    """The codec's certificate, or one made of its probes for another `step`; None if there is none.
+    """The codec's certificate, or one of the same probes at another `step`; None if there is none.
 
     A copy of the codec without its decoder decodes nothing, and needs none.
 
@@ -23,5 +23,6 @@ def certificate_at(codec: Codec, step: float) -> Certificate | None:
     certificate = read_certificate(codec.files)
     if certificate is None or certificate.step == float(np.float32(step)):
         return certificate
-    made = build_certificate(codec.files, certificate.latents, step)
+    latents = rescaled(certificate.latents, certificate.step / float(np.float32(step)))
+    made = build_certificate(codec.files, latents, step)
     return made if isinstance(made, Certificate) else None

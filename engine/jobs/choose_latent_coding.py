@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import operator
@@ -13,9 +14,10 @@ from numpy.typing import NDArray
 
 from engine.store.coding import LATENT_CODING, RANS, Coding
 from engine.store.rans_fit import fit_tables
-from engine.store.rans_tables import MOST_TABLES
+from engine.store.rans_tables import MOST_STATES, MOST_TABLES
 
 _WORTH_IT = 0.97  # zstd decodes four times as fast, and every Zarr library has it
+_STATE_BYTES, _STATE_SHARE = 3, 0.01  # what a state costs a chunk, and all of them may cost it
 
 
 def choose_latent_coding(chunks: Sequence[NDArray[Any]], samples: int) -> Coding:
@@ -31,15 +33,22 @@ def choose_latent_coding(chunks: Sequence[NDArray[Any]], samples: int) -> Coding
     share = samples / sum(map(len, judged))
     best, smallest = LATENT_CODING, _WORTH_IT * share * _size_bytes(LATENT_CODING, judged)
     for count in _table_counts(chunks[0].shape[1:]):
-        coding = _fitted_coding(fitted, count)
+        tables = fit_tables(np.concatenate(fitted), count)
+        states = _states(_size_bytes(Coding(RANS, tables=tables), judged) / len(judged))
+        coding = Coding(RANS, tables=dataclasses.replace(tables, states=states))
         size = share * _size_bytes(coding, judged) + _metadata_bytes(coding)
         if size < smallest:
-            best, smallest = _fitted_coding(chunks, count), size
+            tables = dataclasses.replace(fit_tables(np.concatenate(chunks), count), states=states)
+            best, smallest = Coding(RANS, tables=tables), size
     return best
 
 
-def _fitted_coding(chunks: Sequence[NDArray[Any]], count: int) -> Coding:
-    return Coding(RANS, tables=fit_tables(np.concatenate(chunks), count))
+def _states(chunk_bytes: float) -> int:
+    """How many states take turns: the more, the quicker, but small chunks can't afford many."""
+    states = MOST_STATES
+    while states > 1 and states * _STATE_BYTES > _STATE_SHARE * chunk_bytes:
+        states //= 2
+    return states
 
 
 def _table_counts(item_shape: tuple[int, ...]) -> Iterator[int]:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
+from engine.geometry import RowGrid
 from engine.jobs.choose_coding import choose_coding
 from engine.jobs.choose_latent_coding import choose_latent_coding
 from engine.jobs.guaranteed_shards import GuaranteedShards
 from engine.jobs.shard_facts import SourceFacts
 from engine.jobs.shard_task import Blocks
 from engine.jobs.ways import Way, ways
+from engine.runtime.codec import Codec
 from engine.sources import spread_rows
 from engine.store.coding import ZSTD, Coded, Coding
 from engine.store.plan import (
@@ -29,6 +32,8 @@ from engine.store.plan import (
 from engine.store.shard import encode_chunk
 
 _CHUNKS = 4
+# Tables are fitted to more chunks where the networks run on so many more anyway.
+_LATENT_CHUNKS, _LATENT_SHARE = 16, 1 / 32
 _MEASURED = {LATENTS, RESIDUALS, QUANTISED, VERBATIM, PATCHED, PATCHES}
 # Where none of the chunks has patches they are rare, and mostly whole samples.
 _RARE = Coded(coding=Coding(ZSTD, 3, samples_last=False))
@@ -41,15 +46,13 @@ def choose_codings(
 
     `blocks` yields the samples [start, stop).
     """
-    size, samples = plan.grid.chunk_samples, plan.grid.samples
+    samples = plan.grid.samples
     tried: list[list[Way]] = []
     measured = 0
-    for chunk in spread_rows(max(1, samples // size), _CHUNKS):
-        start = int(chunk) * size
-        count = min(size, samples - start)
-        shard = shards.run(blocks(start, start + count), count, SourceFacts())
+    for start, stop in _spread_chunks(plan.grid, _CHUNKS):
+        shard = shards.run(blocks(start, stop), stop - start, SourceFacts())
         tried.append(list(ways(shard, shards.rules, keep_latents=False)))
-        measured += count
+        measured += stop - start
     chunks = _rows_by_array(tried)
     latents = chunks.pop(LATENTS, [])
     coded = {name: choose_coding(rows, portable=plan.portable) for name, rows in chunks.items()}
@@ -60,12 +63,37 @@ def choose_codings(
     return plan if pays else plan.without_network()
 
 
+def choose_latents_alone(
+    plan: StorePlan, codec: Codec, blocks: Callable[[int, int], Blocks]
+) -> StorePlan:
+    """The plan of a store without a guarantee, with the coding that is smallest for its latents.
+
+    `blocks` yields the samples [start, stop).
+    """
+    if plan.portable:
+        return plan
+    affordable = int(plan.grid.samples * _LATENT_SHARE / plan.grid.chunk_samples)
+    count = min(max(_CHUNKS, affordable), _LATENT_CHUNKS)
+    chunks = [
+        np.concatenate([codec.encode(block, plan.step) for _, block in blocks(start, stop)])
+        for start, stop in _spread_chunks(plan.grid, count)
+    ]
+    return with_latent_coding(plan, chunks)
+
+
 def with_latent_coding(plan: StorePlan, chunks: Sequence[NDArray[Any]]) -> StorePlan:
     """The plan with the coding that is smallest for latents like these `chunks`."""
     if plan.portable or not chunks:
         return plan
     coding = choose_latent_coding(chunks, plan.grid.samples)
     return dataclasses.replace(plan, coded={**plan.coded, LATENTS: Coded(coding=coding)})
+
+
+def _spread_chunks(grid: RowGrid, count: int) -> Iterator[tuple[int, int]]:
+    """The rows of some chunks from all of the data; a short one only if there is no other."""
+    for chunk in spread_rows(max(1, grid.samples // grid.chunk_samples), count):
+        start = int(chunk) * grid.chunk_samples
+        yield start, min(start + grid.chunk_samples, grid.samples)
 
 
 def _rows_by_array(tried: Iterable[Iterable[Way]]) -> dict[str, list[NDArray[Any]]]:

@@ -22,7 +22,7 @@ from engine.errors import (
 from engine.geometry import RowGrid, plan_grid
 from engine.guarantee import Guarantee
 from engine.jobs.certificate import certificate_at
-from engine.jobs.codings import choose_codings
+from engine.jobs.codings import choose_codings, choose_latents_alone
 from engine.jobs.fit import read_samples
 from engine.jobs.guaranteed_shards import GuaranteedShards
 from engine.jobs.measured_shards import MeasuredShards
@@ -162,7 +162,7 @@ class CompressionJob:
             source=self.identity,
             guarantee=self.guarantee,
             keep_latents=self.keep_latents,
-            portable=self.portable or self.guarantee.is_plain,
+            portable=self.portable,
             quantised_dtype=None if self.guarantee.is_plain else self.rules.quantised_dtype,
             certificate=None
             if certificate is None or certificate.step == 1.0
@@ -171,11 +171,11 @@ class CompressionJob:
 
     def coded(self, plan: StorePlan, begun: StoreContents | None) -> StorePlan:
         """The same, and how its arrays are coded; what was measured for a begun store stays."""
-        if self.guarantee.is_plain:
-            return plan
         if begun is not None and begun.head.fingerprint == plan.fingerprint:
             with contextlib.suppress(CorruptStore):  # then what is measured again is the same
                 return plan.with_coded(begun.arrays)
+        if self.guarantee.is_plain:
+            return choose_latents_alone(plan, self.codec, self.blocks)
         return choose_codings(plan, self._guaranteed(plan), self.blocks)
 
     def _grid(self) -> RowGrid:

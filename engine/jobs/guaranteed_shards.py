@@ -92,7 +92,8 @@ class GuaranteedShards:
         if run is None:
             return ShardSamples(gathered, verbatim, None, None)
         quantiser = run.quantiser(gathered, verbatim) if reconstructs else None
-        return ShardSamples(gathered, verbatim, run.latents, quantiser)
+        uncovered = None if self.certificate is None else ~self.certificate.covers(run.latents)
+        return ShardSamples(gathered, verbatim, run.latents, quantiser, uncovered)
 
     @functools.cached_property
     def _networks(self) -> ShardNetworks:
@@ -110,7 +111,8 @@ class GuaranteedShards:
         for name, rows in way.rows.items():
             array = self.plan.array(name)
             start = 0
-            for content in split_shard(made[name].content, array.grid.chunks_per_shard, name):
+            chunks = array.grid.chunks_per_shard
+            for content in split_shard(made[name].content, chunks, name, array.index):
                 found = array.decode_chunk(content, name)
                 expected = rows[start : start + len(found)]
                 start += len(found)

@@ -22,7 +22,8 @@ from engine.store.contents import StoreContents
 from engine.store.inspection import head_as_written, inspect, printable
 from engine.store.lease import lease
 from engine.store.plan import LEDGER, PART, SIDECARS
-from engine.store.shard import ShardObject, closing_crc32c, split_shard
+from engine.store.shard import ShardObject, split_shard
+from engine.store.shard_index import closing_crc32c
 from engine.store.writer import StoreWriter, expected_objects
 
 

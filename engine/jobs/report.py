@@ -18,21 +18,23 @@ from engine.store.summary import StoreSummary, summarise
 _ADVICE_BYTES = 1024 * 1024
 _SPREAD_SAMPLES = 64
 _MANY_SATURATED = 0.05
+_FEW_SATURATED = 1e-4  # but too many where a smaller step is to make samples better
 
 
 @dataclass(frozen=True)
 class CompressionReport(StoreSummary):
     """A store's summary, and how the job that wrote it went.
 
-    `elapsed_s` is the time from the first read to the sealed store, `samples_written` what this run
-    added. `encoder` is what made the latents. `element_bound` is the largest error that the
-    guarantee allows an element, infinite where it allows any, and `spread` the range of the middle
-    98 % of some values. `zstd_ratio` is what zstd alone reaches on the raw samples, losslessly,
-    measured on at most 1 MiB of them.
+    `step` is the scale of the quantiser. `elapsed_s` is the time from the first read to the sealed
+    store, `samples_written` what this run added. `encoder` is what made the latents.
+    `element_bound` is the largest error that the guarantee allows an element, infinite where it
+    allows any, and `spread` the range of the middle 98 % of some values. `zstd_ratio` is what zstd
+    alone reaches on the raw samples, losslessly, measured on at most 1 MiB of them.
     """
 
     device: str
     encoder: str
+    step: float
     elapsed_s: float
     samples_written: int
     zstd_ratio: float
@@ -53,11 +55,8 @@ class CompressionReport(StoreSummary):
                 f"of 98 % of the values: outliers or fill values set the range; name them "
                 f"(--fill-value), or give an absolute bound"
             )
-        if self.saturated_fraction > _MANY_SATURATED and self.guarantee == "none":
-            return (
-                f"{self.saturated_fraction:.0%} of the latents are saturated: the codec doesn't "
-                f"fit this data; train one on it, or name fill values (--fill-value)"
-            )
+        if self.guarantee == "none" and (saturation := self._saturation) is not None:
+            return saturation
         unused = not (self.modes["latents"] or self.modes["residuals"])
         if unused and self.latent_bytes:
             return (
@@ -78,6 +77,21 @@ class CompressionReport(StoreSummary):
             "samples themselves, predicted and coded, are smaller"
         )
 
+    @property
+    def _saturation(self) -> str | None:
+        """What to do about latents at the ends of their range, or None."""
+        if self.saturated_fraction > _FEW_SATURATED and self.step < 1:
+            return (
+                f"{self.saturated_fraction:.2%} of the latents are saturated at step "
+                f"{self.step:g}: pass a larger one (--step), or train a codec of 16 bits (--bits)"
+            )
+        if self.saturated_fraction > _MANY_SATURATED:
+            return (
+                f"{self.saturated_fraction:.0%} of the latents are saturated: the codec doesn't "
+                f"fit this data; train one on it, or name fill values (--fill-value)"
+            )
+        return None
+
 
 def report_on(job: CompressionJob, written: int, elapsed_s: float) -> CompressionReport:
     """Sum up a job that has ended, and its store."""
@@ -85,6 +99,7 @@ def report_on(job: CompressionJob, written: int, elapsed_s: float) -> Compressio
         **dataclasses.asdict(summarise(StoreContents(job.store.folder))),
         device=job.codec.device,
         encoder=job.running.encoder["name"],
+        step=job.step,
         elapsed_s=elapsed_s,
         samples_written=written,
         zstd_ratio=_zstd_ratio(job.source),

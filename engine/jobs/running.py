@@ -18,8 +18,8 @@ from engine.runtime.codec import Codec
 from engine.runtime.device import available_cores
 from engine.runtime.encoder_choice import choose_encoder
 from engine.runtime.encoder_variants import EncoderChoice, EncoderName, named_encoder
-from engine.runtime.layout_trials import BATCH_COST_S
-from engine.runtime.tuning import Tuning, known_tuning, tune
+from engine.runtime.layout_trials import BATCH_COST_S, Layout
+from engine.runtime.tuning import known_tuning, tune
 from engine.sources import Source
 from engine.store.objects import LocalObjects
 from engine.store.root import is_store, read_head
@@ -66,20 +66,21 @@ def prepare(
         InvalidInput: no such encoder, or the network can't be made so.
         IncompatibleStore: this machine makes another encoder than the one that began the store.
     """
-    expected_s = _encoding_s(codec, len(source))
+    alone = codec.on(codec.device, 1)
+    expected_s = _encoding_s(alone, len(source))
     choice = _choose(codec, source, survey, step, encoder, recorded, expected_s)
-    chosen = choice.apply(codec)
-    tuning = known_tuning(chosen)
-    if tuning is None and (batch is None or threads is None):
-        tuning = _tuned(chosen, len(source), expected_s / choice.speed_up)
-    if tuning is None:
-        tuning = Tuning(codec.device, chosen.batch_samples, _workers(codec), 1, None, None)
-    threads_per_run = tuning.threads_per_run if threads is None else 1
+    chosen = choice.apply(alone)
+    if batch is None or threads is None:
+        layout = _layout(chosen, len(source), expected_s / choice.speed_up)
+    else:
+        layout = Layout(batch, threads, 1)
+    threads_per_run = layout.threads_per_run if threads is None else 1
     return Running(
-        chosen.on(codec.device, threads_per_run),
+        # With the network that is loaded, if one thread runs it.
+        chosen if threads_per_run == 1 else chosen.on(codec.device, threads_per_run),
         choice.identity,
-        batch or tuning.batch_samples,
-        threads or tuning.callers,
+        batch or layout.batch_samples,
+        threads or layout.callers,
     )
 
 
@@ -97,18 +98,20 @@ def make_encoder(codec: Codec, source: Source, survey: Survey, name: EncoderName
     return choice
 
 
-def _tuned(codec: Codec, samples: int, expected_s: float) -> Tuning | None:
-    """A measured layout for a long job, one by estimate for a short one, and none for a batch."""
+def _layout(codec: Codec, samples: int, expected_s: float) -> Layout:
+    """What was or is measured for a long job, and an estimate for a short one."""
+    if (known := known_tuning(codec)) is not None:
+        return known.layout
     if expected_s > _WORTH_TUNING_S:
-        return tune(codec)
-    if not expected_s:
-        return None
-    # Short runs drown in what a batch costs.
+        return tune(codec).layout
     size, workers = codec.batch_samples, _workers(codec)
+    if not expected_s:
+        return Layout(size, workers, 1)
+    # Short runs drown in what a batch costs.
     largest = min(size * _MOST_BATCHES, codec.largest_batch // workers)
     while 2 * size <= largest and expected_s / samples * size < _WORTH_RUNNING_S:
         size *= 2
-    return Tuning(codec.device, size, workers, 1, None, None)
+    return Layout(size, workers, 1)
 
 
 def _workers(codec: Codec) -> int:
@@ -157,15 +160,14 @@ def _choose(
 
 
 def _encoding_s(codec: Codec, samples: int) -> float:
-    """How long one thread would encode these samples, by a single batch; 0 if they are no more."""
+    """How long `codec` would encode these samples, by a single batch; 0 if they are no more."""
     batch = np.zeros((codec.batch_samples, *codec.sample_shape), codec.dtype)
     if samples <= len(batch):
         return 0.0
     step = np.ones(1, np.float32)
-    encoder = codec.on(codec.device, 1).encoder
-    encoder(batch, step)  # the first run also allocates
+    codec.encoder(batch, step)  # the first run also allocates
     began = time.perf_counter()
-    encoder(batch, step)
+    codec.encoder(batch, step)
     return (time.perf_counter() - began) * samples / len(batch)
 
 

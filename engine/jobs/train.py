@@ -10,18 +10,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.codec.files import CodecFiles, check_codec_target
 from engine.codec.manifest import Bits
 from engine.codec.sample_format import Channels, SampleFormat, network_view
 from engine.errors import GuaranteeViolated, InvalidInput
+from engine.jobs.default_architecture import default_architecture
 from engine.jobs.fit import check_counts
 from engine.jobs.gaps import without_gaps
 from engine.jobs.pack import check_options, sample_format, save_codec
-from engine.jobs.promise import FillValue
+from engine.jobs.promise import FillValue, absolute_bound
 from engine.runtime.calibration import calibration_rows, value_range
 from engine.runtime.codec import Codec
-from engine.runtime.packing import pack_networks
+from engine.runtime.narrowing import Weights, check_weights
+from engine.runtime.packing import finish_codec, wrap_networks
+from engine.runtime.round_trip import measured_samples
 from engine.sources import Source, open_source
 
 if TYPE_CHECKING:
@@ -41,13 +45,16 @@ def train(
     path: str | os.PathLike[str],
     *,
     key: str | None = None,
-    arch: Any = "conv",
+    arch: Any = "auto",
     latent_dim: int | None = None,
     target_psnr: float | None = None,
     target_bytes: float | None = None,
     rate_lambda: float | None = None,
+    max_error: float | str | None = None,
+    for_samples: int | None = None,
     loss: str = "mse",
     bits: Bits | None = None,
+    weights: Weights = "auto",
     epochs: int | None = None,
     batch_size: int | None = None,
     learning_rate: float | None = None,
@@ -68,18 +75,26 @@ def train(
         path: folder of the codec; its training state lies beside it until the codec is written.
         key: which array of an `.npz` file or Zarr group.
         arch: `klt`, the linear codec, or `transform`, a network trained from it on (or the linear
-            codec where that is better), for the rate that is asked for; the name of another
-            network (`engine.training.ARCHITECTURES`), or your own `(encoder, decoder)` pair of
-            `torch.nn.Module`, which see float32 in 0..1, channels first.
+            codec where that is better), for the rate that is asked for; `auto` is `transform` for
+            samples of up to 4096 elements, for larger ones `conv`, or `klt` where a target is
+            given; the name of another network (`engine.training.ARCHITECTURES`), or your own
+            `(encoder, decoder)` pair of `torch.nn.Module`, which see float32 in 0..1, channels
+            first.
         latent_dim: numbers per latent; by default a 24th of the bytes of a sample. Of codecs for a
             rate the most they may be; by default as many as carry rate.
         target_psnr: for a rate: PSNR, dB, of held-out samples; 30 where no target is given.
         target_bytes: for a rate: bytes a held-out sample's latents take at their entropy.
         rate_lambda: for a rate: squared error of a sample, summed over its elements with the
             data's range as 1, that one bit may cost.
+        max_error: for a rate: the bound that stores of this codec are to keep, in the data's units
+            or, such as `"1%"`, of their range; latents and residuals together are made few.
+        for_samples: for a rate: how many samples will share the decoder, whose bytes then count;
+            with `auto` as many as there are.
         loss: `mse` or `bce`.
         bits: width of a latent, 8 or 16; by default 8, for a rate 16 where 8 would saturate at
             half the step.
+        weights: how the networks' weights are kept: `auto`, in as few bytes as a loss of 0.02 dB
+            allows; `float32`, `float16` or `int8`, whatever that loses.
         epochs: passes over the training samples; 20, of `transform` as many as make 3000 steps,
             over a part of large data.
         batch_size: samples per step; 64, of `transform` 128.
@@ -102,7 +117,8 @@ def train(
         MissingExtra: torch is not installed.
     """
     check_options(bits=8 if bits is None else bits)
-    check_counts(epochs=epochs, batch_size=batch_size, patience=patience)
+    check_weights(weights)
+    check_counts(epochs=epochs, batch_size=batch_size, patience=patience, for_samples=for_samples)
     check_codec_target(path, overwrite=overwrite)
     from engine.training import choose_target, fit
 
@@ -111,17 +127,21 @@ def train(
     run: dict[str, Any] = {"learning_rate": learning_rate, "device": device, "checkpoint": state}
     with open_source(data, key=key) as opened:
         source = without_gaps(opened, fill_value) if fill_gaps else opened
-        sample = sample_format(
-            source, _view(source, arch, channels), value_range(source), (0.0, 1.0)
-        )
+        targets = target_psnr, target_bytes, rate_lambda, max_error
+        if isinstance(arch, str) and arch == "auto":
+            targeted = any(target is not None for target in targets)
+            arch = default_architecture(source.sample_shape, targeted=targeted)
+            for_samples = for_samples or (len(source) if arch in FOR_A_RATE else None)
+        data_range = value_range(source)
+        sample = sample_format(source, _view(source, arch, channels), data_range, (0.0, 1.0))
         if arch in FOR_A_RATE:
             _check_rated(arch, loss, arch_options)
             trained = _fit_for_a_rate(
                 arch,
                 source,
                 sample,
-                choose_target(target_psnr, target_bytes, rate_lambda),
-                {"most_channels": latent_dim, **shared},
+                choose_target(*targets[:3], absolute_bound(max_error, data_range)),
+                {"most_channels": latent_dim, "for_samples": for_samples, **shared},
                 {
                     "epochs": epochs,
                     "batch_size": batch_size or RATED_BATCH,
@@ -130,7 +150,7 @@ def train(
                 },
             )
         else:
-            _check_no_target(target_psnr, target_bytes, rate_lambda)
+            _check_no_target(*targets, for_samples)
             trained = fit(
                 source,
                 network_shape=sample.network_shape,
@@ -145,14 +165,14 @@ def train(
                 **shared,
                 **run,
             )
-        files = _export(trained, source, sample, bits)
+        files = _export(trained, source, sample, bits, weights)
     codec = save_codec(files, path, overwrite=overwrite, device=device)
     shutil.rmtree(state, ignore_errors=True)
     return codec
 
 
 def _export(
-    trained: Trained, source: Source, sample: SampleFormat, bits: Bits | None
+    trained: Trained, source: Source, sample: SampleFormat, bits: Bits | None, weights: Weights
 ) -> CodecFiles:
     from engine.training import export_pair, save_learning_curve
 
@@ -164,9 +184,10 @@ def _export(
     networks = export_pair(trained.encoder, trained.decoder, sample.network_shape)
     spacing = None if trained.rate is None else trained.rate.step
     rows = calibration_rows(source)
-    files = pack_networks(*networks, sample, rows, bits, trained.record(), extra, spacing=spacing)
-    check_agreement(trained, files, source)
-    return files
+    bare = wrap_networks(*networks, sample, rows, bits, trained.record(), extra, spacing=spacing)
+    check_agreement(trained, bare, source)
+    held_out = _held_out(trained, source, measured_samples(sample.shape))
+    return finish_codec(bare, rows, weights, held_out)
 
 
 def default_latent_dim(sample: SampleFormat) -> int:
@@ -185,8 +206,7 @@ def check_agreement(trained: Trained, files: CodecFiles, source: Source) -> None
     """
     from engine.training import torch_latents, torch_reconstruction
 
-    rows = trained.validation_rows[:_CHECKED_SAMPLES]
-    samples = np.concatenate([source.read(int(row), int(row) + 1) for row in rows])
+    samples = _held_out(trained, source, _CHECKED_SAMPLES)
     codec, sample, latent = Codec(files, "cpu"), files.manifest.sample, files.manifest.latent
     encoded = codec.encode(samples)
     scale, offset = latent.per_channel(latent.scale), latent.per_channel(latent.offset)
@@ -211,6 +231,11 @@ def check_agreement(trained: Trained, files: CodecFiles, source: Source) -> None
         )
 
 
+def _held_out(trained: Trained, source: Source, count: int) -> NDArray[Any]:
+    rows = trained.validation_rows[:count]
+    return np.concatenate([source.read(int(row), int(row) + 1) for row in rows])
+
+
 def _fit_for_a_rate(
     arch: str,
     source: Source,
@@ -233,11 +258,11 @@ def _check_rated(arch: str, loss: str, arch_options: Mapping[str, float] | None)
         raise InvalidInput(f"arch {arch!r} has no options, got {', '.join(arch_options)}")
 
 
-def _check_no_target(*targets: float | None) -> None:
+def _check_no_target(*targets: float | str | None) -> None:
     if any(target is not None for target in targets):
         raise InvalidInput(
-            "target_psnr, target_bytes and rate_lambda are for arch 'klt' and 'transform'; "
-            "others take latent_dim"
+            "target_psnr, target_bytes, rate_lambda, max_error and for_samples are for arch 'klt' "
+            "and 'transform'; others take latent_dim"
         )
 
 

@@ -59,12 +59,14 @@ class ShardSamples:
 
     `verbatim` marks elements to keep bit for bit; `latents` and `reconstruction` are None where no
     network is used. A reconstruction in a device's memory is there as what quantises against it.
+    `uncovered` `(n,)` marks samples whose reconstruction no certificate vouches for.
     """
 
     samples: NDArray[Any]
     verbatim: NDArray[np.bool_] | None
     latents: NDArray[Any] | None
     reconstruction: NDArray[Any] | Quantiser | None
+    uncovered: NDArray[np.bool_] | None = None
     _sizes: dict[int, int] = field(default_factory=dict)
 
     @functools.cached_property
@@ -212,6 +214,8 @@ class _Attempts:
     def _too_far(self, attempt: _Attempt) -> NDArray[np.bool_]:
         worst = attempt.worst_sum_squared_error / math.prod(self._shard.samples.shape[1:])
         too_far: NDArray[np.bool_] = ~(worst <= self._rules.max_squared_error)
+        if self._base is None and self._shard.uncovered is not None:
+            too_far |= self._shard.uncovered
         return too_far
 
 

@@ -138,7 +138,7 @@ class Reader:
 def _known_layout(codec: Codec) -> Layout | None:
     """What was measured of this codec here, by a job or by `engine info`."""
     known = known_tuning(codec)
-    return None if known is None else known.layout
+    return None if known is None else known.read_layout
 
 
 def default_layout(codec: Codec) -> Layout:

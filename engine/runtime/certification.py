@@ -22,7 +22,8 @@ _LEAST_PROBES = 8
 _LATENT_BYTES = 8 * 1024  # of all probes, while there are more than the least
 _POOL_PROBES, _POOL_ELEMENTS = 256, 1 << 20
 _REAL_SAMPLES = 512
-_EXTREMES = 3  # all zeros, all at either limit: always kept
+_EXTREMES = 3  # all zeros, all at either end of what is certified: always kept
+_REACH, _LEAST_REACH = 2, 2  # how far beyond real latents that is: as a factor, and as integers
 _BATCHES = (1, 2, 7)
 _MARGIN, _ULPS = 8, 4
 _MOST_APART = 1e-3  # of the range of the output: beyond that the evaluations don't agree
@@ -86,31 +87,47 @@ def _disagreement(reference: NDArray[np.float64], deviation: float, floor: float
 def probe_candidates(codec: Codec, samples: NDArray[Any]) -> NDArray[Any]:
     """Latents to choose probes from: extreme, random, and those of raw `samples` `(n, *shape)`.
 
-    The real ones are spread over the samples, and those with the largest outputs.
+    The real ones are spread over the samples, and those with the largest outputs. None lies beyond
+    twice the largest real latent of its channel: such latents, which few samples have or none,
+    would make a certificate for all of them, and cost every sample the room for their drift.
     """
     latent, rng = codec.manifest.latent, np.random.default_rng(_SEED)
     elements = math.prod(codec.sample_shape)
     count = int(np.clip(_POOL_ELEMENTS // elements, _LEAST_PROBES, _POOL_PROBES))
-    real = codec.encode(samples[:: math.ceil(len(samples) / min(_REAL_SAMPLES, 2 * count))])
+    every = codec.encode(samples)
+    reach = _reach(latent, every)
+    real = every[:: math.ceil(len(every) / min(_REAL_SAMPLES, 2 * count))]
     spread = real[:: math.ceil(len(real) / math.ceil(count / 4))]
     largest = real[np.argsort(-_magnitude(codec, real), kind="stable")[: count // 4]]
-    limit, few = latent.limit, count // 8
-    uniform = rng.integers(-limit, limit, (count // 4, *latent.shape), endpoint=True)
-    signs = rng.choice((-limit, limit), (few, *latent.shape))
-    groups = (_extremes(latent), _single_channels(latent, few), signs, uniform, spread, largest)
+    few = count // 8
+    extremes = np.stack([0 * reach, reach, -reach])
+    uniform = rng.integers(-reach, reach, (count // 4, *latent.shape), endpoint=True)
+    signs = reach * rng.choice((-1, 1), (few, *latent.shape))
+    groups = (extremes, _single_channels(reach, few), signs, uniform, spread, largest)
     return np.concatenate(groups).astype(latent.dtype)
 
 
-def _extremes(latent: LatentFormat) -> NDArray[Any]:
-    values = np.array((0, latent.limit, -latent.limit))
-    return np.tile(values.reshape(-1, *[1] * len(latent.shape)), (1, *latent.shape))
+def rescaled(latents: NDArray[Any], factor: float) -> NDArray[Any]:
+    """Probes that stand for the same values at a step `factor` times as fine, or just beyond."""
+    limit = np.iinfo(latents.dtype).max
+    larger = np.ceil(np.abs(latents.astype(np.float64)) * factor).clip(max=limit)
+    return np.asarray(np.sign(latents) * larger, latents.dtype)
 
 
-def _single_channels(latent: LatentFormat, count: int) -> NDArray[Any]:
-    """One channel at a limit, all others zero; channels spread, limits in turn."""
-    probes = np.zeros((count, *latent.shape), np.int64)
-    for index, channel in enumerate(np.linspace(0, latent.shape[0] - 1, count).astype(int)):
-        probes[index, channel] = -latent.limit if index % 2 else latent.limit
+def _reach(latent: LatentFormat, real: NDArray[Any]) -> NDArray[np.int64]:
+    """The largest magnitude that probes have, by channel, shaped like the latents of a sample."""
+    axes = (0, *range(2, real.ndim))
+    largest = np.abs(real.astype(np.int64)).max(axis=axes)
+    reach = np.maximum(_REACH * largest, largest + _LEAST_REACH).clip(max=latent.limit)
+    shaped = reach.reshape(-1, *[1] * (len(latent.shape) - 1))
+    return np.asarray(np.broadcast_to(shaped, latent.shape))
+
+
+def _single_channels(reach: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """One channel at an end, all others zero; channels spread, ends in turn."""
+    probes = np.zeros((count, *reach.shape), np.int64)
+    for index, channel in enumerate(np.linspace(0, len(reach) - 1, count).astype(int)):
+        probes[index, channel] = -reach[channel] if index % 2 else reach[channel]
     return probes
 
 

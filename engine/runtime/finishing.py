@@ -27,6 +27,7 @@ class Finisher:
         self._dtype, self._elements, self._is_compiled = dtype, 0, False
         low, high = clip_range(dtype)
         self._limits = None if low is None or high is None else _exact(low, high, dtype)
+        self._is_narrow = dtype.kind == "u" and dtype.itemsize <= 2
 
     def __call__(self, reconstruction: NDArray[Any], samples: NDArray[Any]) -> None:
         """Write `samples` from `reconstruction`, both (n, elements); float32 or float64 come in.
@@ -40,10 +41,10 @@ class Finisher:
             self._elements += samples.size
             samples[...] = finish(reconstruction, self._dtype)
         elif self._is_compiled:
-            _compiled()(reconstruction, *self._limits, samples)
+            _compiled(self._is_narrow)(reconstruction, *self._limits, samples)
         else:
             with no_fork:
-                _compiled()(reconstruction, *self._limits, samples)
+                _compiled(self._is_narrow)(reconstruction, *self._limits, samples)
             self._is_compiled = True
 
 
@@ -54,8 +55,8 @@ def _exact(low: float, high: float, dtype: np.dtype[Any]) -> tuple[Any, Any]:
 
 
 @functools.cache
-def _compiled() -> Callable[..., None]:
-    return compile_loop(_finish_integers)
+def _compiled(is_narrow: bool) -> Callable[..., None]:
+    return compile_loop(_finish_narrow if is_narrow else _finish_integers)
 
 
 def _finish_integers(
@@ -67,3 +68,15 @@ def _finish_integers(
             y = reconstruction[sample, element]
             number = low - low if np.isnan(y) else y
             samples[sample, element] = np.rint(min(max(number, low), high))
+
+
+def _finish_narrow(
+    reconstruction: NDArray[Any], low: Any, high: Any, samples: NDArray[Any]
+) -> None:
+    # Half the time of the other loop, for uint8 and uint16: NaN isn't above `low`, which is 0, and
+    # through int32 values are narrowed with one instruction.
+    for sample in range(samples.shape[0]):
+        for element in range(samples.shape[1]):
+            y = reconstruction[sample, element]
+            above = y if y > low else low
+            samples[sample, element] = np.int32(np.rint(above if above < high else high))

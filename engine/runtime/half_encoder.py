@@ -19,6 +19,7 @@ from onnx import (
 )
 
 from engine.codec.graph import NETWORK_PREFIX
+from engine.codec.narrow_weights import widened
 from engine.errors import EngineError
 from engine.runtime.session import Network
 
@@ -27,7 +28,7 @@ _LARGEST = float(np.finfo(np.float16).max)
 
 def half_encoder(content: bytes) -> bytes | None:
     """An encoder like `content`; None where its network can't be told apart, or held in float16."""
-    model = onnx.load_model_from_string(content)
+    model = widened(onnx.load_model_from_string(content))
     inside = [node for node in model.graph.node if node.output[0].startswith(NETWORK_PREFIX)]
     nested = any(a.type == AttributeProto.GRAPH for node in inside for a in node.attribute)
     if not inside or nested or not _halve_weights(model.graph, inside):

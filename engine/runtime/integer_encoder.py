@@ -21,7 +21,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from engine.runtime.observed_encoder import ObservedEncoder
+from engine.codec.narrow_weights import widened
+from engine.runtime.observed_network import ObservedNetwork
 from engine.runtime.session import Network
 
 _AFFINE = ("Add", "Sub", "Mul", "Div", "Cast", "Identity")
@@ -64,7 +65,7 @@ class _Rewriting:
     """One graph on its way to integers; `layers` are the nodes that will be replaced."""
 
     def __init__(self, content: bytes, samples: NDArray[Any], limit: int) -> None:
-        self.model = onnx.load_model_from_string(content)
+        self.model = widened(onnx.load_model_from_string(content))
         self.limit, self.samples = limit, samples
         graph = self.model.graph
         self.made_by = {name: node for node in graph.node for name in node.output}
@@ -79,7 +80,7 @@ class _Rewriting:
         """Replace the layers; the whole graph as bytes, None where its values have no range."""
         made = (node.output[0] for node in self.layers if node.op_type == "Conv")
         taken = (node.input[0] for node in self.layers)
-        self.observed = ObservedEncoder(self.model, (*taken, *made))
+        self.observed = ObservedNetwork(self.model, (*taken, *made))
         self.ranges = self.observed.ranges(self.samples)
         if not np.isfinite(list(self.ranges.values())).all():
             return None

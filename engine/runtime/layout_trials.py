@@ -31,6 +31,9 @@ _STEP = np.ones(1, np.float32)
 BATCH_COST_S = 150e-6
 """What a batch costs a caller beside its networks: mostly waiting for Python's interpreter lock."""
 
+READ_BATCH_COST_S = 20e-6
+"""The same where samples are decoded only: few other threads want that lock."""
+
 Seconds = dict[str, float]
 """Time a sample takes in each network, by its role, while all callers run."""
 
@@ -99,9 +102,9 @@ def search(
         alive = [layout for layout in alive if speeds[layout] >= kept]
 
 
-def speed(layout: Layout, seconds: Seconds) -> float:
+def speed(layout: Layout, seconds: Seconds, batch_cost_s: float = BATCH_COST_S) -> float:
     """Samples a second through all networks in turn, and through what calls them."""
-    return 1 / (sum(seconds.values()) + BATCH_COST_S / layout.batch_samples / layout.callers)
+    return 1 / (sum(seconds.values()) + batch_cost_s / layout.batch_samples / layout.callers)
 
 
 class Trials:

@@ -26,6 +26,7 @@ from engine.quality import peak_value, psnr_db
 from engine.runtime.calibration import calibrate_latents, uniform_latents
 from engine.runtime.certification import build_certificate, probe_candidates
 from engine.runtime.codec import Codec, batches
+from engine.runtime.narrowing import Weights, narrow_networks
 from engine.runtime.session import run_bare_session
 
 MEASURED_SAMPLES = 1024
@@ -38,10 +39,24 @@ def pack_networks(
     calibration: NDArray[Any],
     bits: Bits | None,
     training: Mapping[str, Any],
+    weights: Weights = "float32",
+) -> CodecFiles:
+    """Make a codec of bare networks; see `wrap_networks` and `finish_codec`."""
+    bare = wrap_networks(encoder, decoder, sample, calibration, bits, training)
+    return finish_codec(bare, calibration, weights)
+
+
+def wrap_networks(
+    encoder: bytes,
+    decoder: bytes,
+    sample: SampleFormat,
+    calibration: NDArray[Any],
+    bits: Bits | None,
+    training: Mapping[str, Any],
     extra: Mapping[str, tuple[str, bytes]] | None = None,
     spacing: float | None = None,
 ) -> CodecFiles:
-    """Wrap bare networks into a codec whose scales fit the `calibration` samples `(n, *shape)`.
+    """Wrap bare networks as graphs whose scales fit the `calibration` samples `(n, *shape)`.
 
     `extra` maps names of further files to their role and content. `spacing` is the distance of two
     integers where all channels are in one unit, and the samples decide on no more than the bits.
@@ -70,14 +85,35 @@ def pack_networks(
         bare.role(ENCODER), bare.role(DECODER)
     except CorruptCodec as error:
         raise InvalidInput(f"the networks can't become a codec: {error}") from None
-    codec = Codec(bare, "cpu")
-    measured = _measure(codec, calibration)
-    certificate = build_certificate(bare, probe_candidates(codec, calibration))
+    return bare
+
+
+def finish_codec(
+    bare: CodecFiles,
+    calibration: NDArray[Any],
+    weights: Weights,
+    held_out: NDArray[Any] | None = None,
+) -> CodecFiles:
+    """Keep the weights of wrapped networks as `weights` says, measure the codec and certify it.
+
+    What rounding loses is measured on raw samples `held_out`, by default on every other one of
+    `calibration` `(n, *shape)`.
+    """
+    fitted, measured_on = (calibration, held_out) if held_out is not None else _halves(calibration)
+    narrow = narrow_networks(bare, fitted, measured_on, weights)
+    manifest = bare.manifest
+    files = {entry.name: (entry.role, bare.contents[entry.name]) for entry in manifest.files}
+    for role, content in ((ENCODER, narrow.encoder), (DECODER, narrow.decoder)):
+        files[manifest.file(role).name] = (role, content)
+    found = _codec_files(manifest.sample, manifest.latent, files, {}, manifest.training)
+    codec = Codec(found, "cpu")
+    measured = {**_measure(codec, calibration), **narrow.measured}
+    certificate = build_certificate(found, probe_candidates(codec, calibration))
     if isinstance(certificate, Certificate):
         files[CERTIFICATE_FILE] = (CERTIFICATE, certificate.to_bytes())
     else:
         measured[UNCERTIFIED] = certificate
-    return _codec_files(sample, latent, files, measured, training)
+    return _codec_files(manifest.sample, manifest.latent, files, measured, manifest.training)
 
 
 def matching_view(
@@ -112,6 +148,10 @@ def _codec_files(
     contents = {name: content for name, (_, content) in files.items()}
     entries = tuple(file_entry(name, role, content) for name, (role, content) in files.items())
     return CodecFiles(Manifest(sample, latent, entries, measured, training), contents)
+
+
+def _halves(samples: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    return samples[::2], samples[1::2] if len(samples) > 1 else samples
 
 
 def _check_shapes(decoder: ModelProto, sample: SampleFormat, latent: LatentFormat) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, get_args
 
 from engine.codec.files import DECODER, ENCODER
@@ -11,6 +11,7 @@ from engine.errors import InvalidInput
 from engine.runtime.codec import Codec
 from engine.runtime.device import Device, available_cores
 from engine.runtime.layout_trials import (
+    READ_BATCH_COST_S,
     Layout,
     Seconds,
     Trials,
@@ -31,12 +32,14 @@ class Tuning:
     """The fastest way to run a codec on one machine; JSON round-trippable.
 
     `callers` Python threads run batches of `batch_samples` at once, each run on `threads_per_run`
-    threads of onnxruntime's. The rates are those of all callers together, of random samples with
-    both networks in turn; None where the codec lacks the network, or none was measured.
+    threads of onnxruntime's; where they only decode, batches of `read_batch_samples`. The rates are
+    those of all callers together, of random samples with both networks in turn; None where the
+    codec lacks the network, or none was measured.
     """
 
     device: Device
     batch_samples: int
+    read_batch_samples: int
     callers: int
     threads_per_run: int
     encode_samples_per_s: float | None
@@ -44,7 +47,8 @@ class Tuning:
 
     def __post_init__(self) -> None:
         """Refuse what nobody has measured."""
-        counts = (self.batch_samples, self.callers, self.threads_per_run)
+        batches = (self.batch_samples, self.read_batch_samples)
+        counts = (*batches, self.callers, self.threads_per_run)
         rates = (self.encode_samples_per_s, self.decode_samples_per_s)
         if not (
             self.device in get_args(Device)
@@ -57,6 +61,11 @@ class Tuning:
     def layout(self) -> Layout:
         """What was chosen."""
         return Layout(self.batch_samples, self.callers, self.threads_per_run)
+
+    @property
+    def read_layout(self) -> Layout:
+        """What was chosen for decoding alone."""
+        return replace(self.layout, batch_samples=self.read_batch_samples)
 
     def to_json(self) -> dict[str, Any]:
         """The members, as JSON has them."""
@@ -104,7 +113,8 @@ def known_tuning(codec: Codec) -> Tuning | None:
         tuning = Tuning.from_json(read_cached(_name(codec)))
     except InvalidInput:
         return None
-    usable = tuning.device == codec.device and tuning.layout in candidates(codec)
+    layouts = {tuning.layout, tuning.read_layout}
+    usable = tuning.device == codec.device and layouts <= set(candidates(codec))
     return tuning if usable else None
 
 
@@ -112,24 +122,39 @@ def measure(codec: Codec, budget_s: float) -> Tuning:
     """Measure the candidates in turn until `budget_s` is over, and choose; see `tune`."""
     if not codec.roles:
         chosen = Layout(codec.batch_samples, *shares(codec.device, available_cores())[0])
-        return _tuning(codec, chosen, {})
+        return _tuning(codec, chosen, chosen, {})
     with Trials(codec) as trials:
         results = search(candidates(codec), trials, budget_s)
-    speeds = {layout: speed(layout, seconds) for layout, seconds in results.items()}
+    chosen = _quickest({layout: speed(layout, seconds) for layout, seconds in results.items()})
+    reading = {
+        layout: speed(layout, _decoding(seconds), READ_BATCH_COST_S)
+        for layout, seconds in results.items()
+        if replace(layout, batch_samples=chosen.batch_samples) == chosen
+    }
+    return _tuning(codec, chosen, _quickest(reading), results[chosen])
+
+
+def _quickest(speeds: dict[Layout, float]) -> Layout:
+    """The smallest batches that are about as fast as any."""
     best = max(speeds.values())
-    chosen = next(
+    return next(
         layout
-        for layout in sorted(results, key=lambda layout: layout.batch_samples)
+        for layout in sorted(speeds, key=lambda layout: layout.batch_samples)
         if speeds[layout] >= _AS_FAST * best
     )
-    return _tuning(codec, chosen, results[chosen])
 
 
-def _tuning(codec: Codec, layout: Layout, seconds: Seconds) -> Tuning:
+def _decoding(seconds: Seconds) -> Seconds:
+    """What is run where samples are read."""
+    return {role: spent for role, spent in seconds.items() if role == DECODER}
+
+
+def _tuning(codec: Codec, layout: Layout, reading: Layout, seconds: Seconds) -> Tuning:
     rates = {role: 1 / spent for role, spent in seconds.items()}
     return Tuning(
         device=codec.device,
         batch_samples=layout.batch_samples,
+        read_batch_samples=reading.batch_samples,
         callers=layout.callers,
         threads_per_run=layout.threads_per_run,
         encode_samples_per_s=rates.get(ENCODER),

@@ -14,17 +14,16 @@ from numpy.typing import NDArray
 from engine.codec.sample_format import DTYPES
 from engine.errors import InvalidInput
 from engine.geometry import RowGrid
-from engine.store.coding import BYTES_OF, DEFAULT_CODED, LATENT_CODING, PREDICTION, Coded
+from engine.store.coding import BYTES_OF, DEFAULT_CODED, PREDICTION, Coded
+from engine.store.rans import most_bytes
 from engine.store.shard import ShardObject, decode_chunk, encode_shard
+from engine.store.shard_index import CRC_BYTES, ZARR_INDEX, ShardIndex
 
 METADATA = "zarr.json"
 _FREE = ("attributes", "dimension_names")
 _DTYPES = DTYPES | {"bool": np.dtype(np.bool_)}
 _MOST_AXES = 64  # of NumPy's arrays
 _LONGEST_AXIS = (1 << 63) - 1
-_CRC32C = {"name": "crc32c"}
-_BYTES_CODECS = LATENT_CODING.codecs(1, np.dtype(np.uint8))[1:]
-_LITTLE_ENDIAN = {"name": "bytes", "configuration": {"endian": "little"}}
 
 
 @dataclass(frozen=True)
@@ -56,8 +55,16 @@ class ShardedArray:
     @property
     def chunk_bytes(self) -> int:
         """The most memory that one buffer takes while a chunk is decoded."""
-        scratch = self.coded.prediction.scratch_bytes(self.item_shape)
-        return max(self.item_bytes * self.grid.chunk_samples, scratch)
+        predicting = self.coded.prediction.scratch_bytes(self.item_shape)
+        coding = self.coded.coding.scratch_bytes(self.chunk_shape)
+        return max(self.item_bytes * self.grid.chunk_samples, predicting, coding)
+
+    @property
+    def index(self) -> ShardIndex:
+        """The form of the index of a shard: short where chunks are small, and not for all tools."""
+        if self.coded.coding.tables is None:
+            return ZARR_INDEX
+        return ShardIndex.of_lengths(CRC_BYTES + most_bytes(self.chunk_shape, self.dtype))
 
     def key(self, shard: int) -> str:
         """Name of the object of a shard, below the part."""
@@ -66,7 +73,8 @@ class ShardedArray:
     def encode_shard(self, rows: NDArray[Any]) -> ShardObject:
         """Encode the rows `(n, *item_shape)` of one shard."""
         grid = self.grid
-        return encode_shard(rows, grid.chunk_samples, grid.chunks_per_shard, self.coded)
+        chunks = grid.chunk_samples, grid.chunks_per_shard
+        return encode_shard(rows, *chunks, self.coded, self.index)
 
     def decode_chunk(self, content: bytes, where: str) -> NDArray[Any]:
         """Decode one chunk to `chunk_shape`.
@@ -90,7 +98,7 @@ class ShardedArray:
         sharding = {
             "chunk_shape": [self.grid.chunk_samples, *item],
             "codecs": coding.codecs(len(self.item_shape) + 1, self.dtype),
-            "index_codecs": [_LITTLE_ENDIAN, _CRC32C],
+            "index_codecs": self.index.codecs(),
             "index_location": "end",
         }
         return _array_layout(
@@ -138,12 +146,13 @@ class ShardedArray:
         return self.coded.coding.stored_shape(self.item_shape, self.dtype)
 
 
-def bytes_metadata(size_bytes: int, chunk_bytes: int, *, compressed: bool) -> bytes:
-    """The `zarr.json` of a one-dimensional uint8 array of plain chunks."""
+def bytes_metadata(size_bytes: int, chunk_bytes: int, coded: Coded | None) -> bytes:
+    """The `zarr.json` of a one-dimensional uint8 array of plain chunks; None is uncompressed."""
+    codecs = (coded or DEFAULT_CODED).coding.codecs(1, np.dtype(np.uint8))[1:]
     layout = _array_layout(
         shape=[size_bytes],
         chunk_shape=[chunk_bytes],
-        codecs=_BYTES_CODECS if compressed else _BYTES_CODECS[:1],
+        codecs=codecs if coded else codecs[:1],
         dtype=np.dtype(np.uint8),
         fill_value=0,
     )

@@ -113,14 +113,24 @@ class Coding:
 
     def encode(self, values: NDArray[Any]) -> bytes:
         """Encode a chunk `(chunk_samples, ...)`."""
+        return self.encoder(values.shape, values.dtype)(values)
+
+    def encoder(
+        self, shape: tuple[int, ...], dtype: np.dtype[Any]
+    ) -> Callable[[NDArray[Any]], bytes]:
+        """`encode` for chunks of one `shape`."""
         if self.coder == PCODEC:
-            return compress_file(values, self.level)
+            return lambda values: compress_file(values, self.level)
         if self.tables is not None:
-            return RansCoder(self.tables, values.shape, values.dtype).encode(values)
-        stored = _bytes_of(values) if self.planes else values
-        ordered = stored.transpose(self._order(values.ndim))
-        little = np.ascontiguousarray(ordered, stored.dtype.newbyteorder("<"))
-        return compress_frame(little, self.level)
+            return RansCoder(self.tables, shape, dtype).encode
+        order, little_endian = self._order(len(shape)), self.stored_dtype(dtype).newbyteorder("<")
+
+        def encode(values: NDArray[Any]) -> bytes:
+            stored = _bytes_of(values) if self.planes else values
+            ordered = np.ascontiguousarray(stored.transpose(order), little_endian)
+            return compress_frame(ordered, self.level)
+
+        return encode
 
     def decode(
         self, content: bytes, shape: tuple[int, ...], dtype: np.dtype[Any], where: str
@@ -150,6 +160,10 @@ class Coding:
             return _values_of(stored, dtype) if self.planes else stored
 
         return decode
+
+    def scratch_bytes(self, shape: tuple[int, ...]) -> int:
+        """The most memory that one buffer takes beside the values of a chunk of `shape`."""
+        return 0 if self.tables is None else self.tables.scratch_bytes(shape)
 
     def _order(self, axes: int) -> tuple[int, ...]:
         """The axes of what is stored, in the order in which they are coded."""
@@ -204,7 +218,16 @@ class Coded:
 
     def encode(self, values: NDArray[Any]) -> bytes:
         """Encode a chunk `(chunk_samples, ...)`."""
-        return self.coding.encode(self.prediction.to_differences(values))
+        return self.encoder(values.shape, values.dtype)(values)
+
+    def encoder(
+        self, shape: tuple[int, ...], dtype: np.dtype[Any]
+    ) -> Callable[[NDArray[Any]], bytes]:
+        """`encode` for chunks of one `shape`."""
+        encode = self.coding.encoder(shape, dtype)
+        if not self.prediction:
+            return encode
+        return lambda values: encode(self.prediction.to_differences(values))
 
     def decode(
         self, content: bytes, shape: tuple[int, ...], dtype: np.dtype[Any], where: str

@@ -28,7 +28,6 @@ from engine.store.plan import (
     SIDECARS,
     VERBATIM,
 )
-from engine.store.shard import index_size_bytes
 
 _KEEPS = {
     Mode.LATENTS: LATENTS,
@@ -139,7 +138,7 @@ def _objects(
             holds = needed == (sizes.get(kept, nothing) > 0)
         conditions[f"{kept} and its mode"] = holds
     for name, size in sizes.items():
-        least = index_size_bytes(arrays[name].grid.chunks_per_shard)
+        least = arrays[name].index.size_bytes(arrays[name].grid.chunks_per_shard)
         fits = (size > least) & (size <= max_memory_bytes)
         optional = name != QUALITY and not name.startswith(f"{SIDECARS}/")
         conditions[f"the size of {name}"] = fits | (optional & (size == 0))

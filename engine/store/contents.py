@@ -24,7 +24,6 @@ from engine.store.ledger import Mode, record_dtype
 from engine.store.objects import LocalObjects
 from engine.store.plan import CERTIFICATE, LATENTS, LEDGER, QUALITY
 from engine.store.root import read_head
-from engine.store.shard import index_size_bytes
 from engine.store.shard_reader import ShardReader
 from engine.store.stored_codec import read_codec
 from engine.store.stored_ledger import naming, read_committed, read_sealed
@@ -291,6 +290,6 @@ class StoreContents:
         with self.trusted.making_sense(key):
             array = ShardedArray.from_metadata(name, document)
             check_array(array, self.part, self.sample_shape, self.dtype)
-        index_bytes = index_size_bytes(array.grid.chunks_per_shard)
+        index_bytes = array.index.size_bytes(array.grid.chunks_per_shard)
         self.trusted.check_size(max(array.chunk_bytes, index_bytes), f"reading {name}")
         return array

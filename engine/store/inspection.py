@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from engine.store.head import ATTRIBUTE
 from engine.store.objects import LocalObjects
 from engine.store.plan import COMMITS
 from engine.store.shard import split_shard
+from engine.store.shard_index import INDEX_FORMS
 
 _READ_BYTES = 64 << 20  # of an object, if the store lists none larger
 
@@ -121,10 +123,11 @@ def _commit_keys(contents: StoreContents) -> list[str]:
 
 def _is_intact(contents: StoreContents, key: str) -> bool:
     """Whether an object is a shard whose index and chunks have the checksums they close with."""
-    part = contents.part
-    for chunks in {part.shard_samples // part.chunk_samples, 1}:
+    content = contents.objects.get(key, contents.trusted.max_memory_bytes)
+    counts = {contents.part.shard_samples // contents.part.chunk_samples, 1}
+    for chunks, form in itertools.product(counts, INDEX_FORMS):  # metadata may be damaged, too
         try:
-            split_shard(contents.objects.get(key, contents.trusted.max_memory_bytes), chunks, key)
+            split_shard(content, chunks, key, form)
         except EngineError:
             continue
         return True

@@ -1,7 +1,7 @@
 """Chunks of small integers as bytes: interleaved rANS over static tables, without any float.
 
-Equal positions lie together and have one table. A chunk is four states, then words of 16 bits,
-then the values outside the tables, as they are; see `docs/format.md`, 3.9.
+Equal positions lie together and have one table. A chunk is its states, then words of 16 bits, then
+the values outside the tables, as they are; see `docs/format.md`, 3.9.
 """
 
 from __future__ import annotations
@@ -13,9 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import CorruptStore
-from engine.store.rans_tables import RansTables
+from engine.store.rans_tables import MOST_STATES, RansTables
 
-_STATE_BYTES = 16
+
+def most_bytes(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
+    """The most bytes that a chunk of `shape` may take, by whatever tables."""
+    # Of each value: a word for the symbol, one for its low bits, and the value as it is.
+    return 4 * MOST_STATES + (2 + 2 + dtype.itemsize) * math.prod(shape)
 
 
 class RansCoder:
@@ -28,6 +32,7 @@ class RansCoder:
             InvalidInput: values of `dtype` can't be coded by these tables.
         """
         tables.require(dtype)
+        self._states = tables.states
         self._coded, self._shape, self._dtype = tables.coded, shape, dtype.newbyteorder("=")
         self._positions = math.prod(shape[1:])
         used = np.arange(self._positions) * len(tables.tables) // max(1, self._positions)
@@ -45,10 +50,11 @@ class RansCoder:
         escapes = np.empty(native.size, self._dtype)
         symbols = self._symbols()
         escaped = rans_loops.symbols_of(native, *self._layout, symbols, escapes)
-        states = np.empty(rans_loops.STATES, np.uint32)
+        states = np.empty(MOST_STATES, np.uint32)
         words = np.empty(symbols.size, np.uint16)
-        first = rans_loops.push(symbols, self._tables, self._coded.starts, states, words)
-        parts = (states, words[first:], escapes[:escaped])
+        starts = self._coded.starts
+        first = rans_loops.push(symbols, self._tables, starts, self._states, states, words)
+        parts = (states[: self._states], words[first:], escapes[:escaped])
         return b"".join(part.astype(part.dtype.newbyteorder("<")).tobytes() for part in parts)
 
     def decode(self, content: bytes, where: str) -> NDArray[Any]:
@@ -60,20 +66,22 @@ class RansCoder:
         """
         from engine.store import rans_loops
 
-        if len(content) < _STATE_BYTES:
-            raise CorruptStore(f"{where} is damaged (it takes 16 bytes at least)")
-        states = np.frombuffer(content, "<u4", rans_loops.STATES).astype(np.uint32)
-        words = np.zeros((len(content) - _STATE_BYTES) // 2 + 1, np.uint16)
-        words[:-1] = np.frombuffer(content, "<u2", words.size - 1, _STATE_BYTES)
-        symbols = self._symbols()
-        coded = self._coded
-        taken = rans_loops.pull(states, words, self._tables, coded.starts, coded.guesses, symbols)
+        state_bytes = 4 * self._states
+        if len(content) < state_bytes:
+            raise CorruptStore(f"{where} is damaged (it takes {state_bytes} bytes at least)")
+        states = np.full(MOST_STATES, rans_loops.LOWEST, np.uint32)
+        states[: self._states] = np.frombuffer(content, "<u4", self._states)
+        words = np.zeros((len(content) - state_bytes) // 2 + 1, np.uint16)
+        words[:-1] = np.frombuffer(content, "<u2", words.size - 1, state_bytes)
+        symbols, coded = self._symbols(), self._coded
+        tables = (self._tables, coded.starts, coded.guesses)
+        taken = rans_loops.pull(states, self._states, words, *tables, symbols)
         if taken < 0:
             raise CorruptStore(f"{where} is damaged (it doesn't hold {self._shape} values)")
-        escapes = self._escapes(content[_STATE_BYTES + 2 * taken :])
+        escapes = self._escapes(content[state_bytes + 2 * taken :])
         values = np.empty((self._positions, self._shape[0]), self._dtype)
         escaped = rans_loops.values_of(symbols, *self._layout, escapes, values)
-        found = len(content) - _STATE_BYTES - 2 * taken
+        found = len(content) - state_bytes - 2 * taken
         if found != escaped * self._dtype.itemsize:
             raise CorruptStore(
                 f"{where} is damaged ({found} bytes at its end for {escaped} values)"

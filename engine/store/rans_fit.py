@@ -39,6 +39,8 @@ def _fit_table(values: NDArray[Any]) -> RansTable:
         low = int(symbols.min())
         counts = np.bincount(symbols - low)
         first, last = _kept(counts)
+        if 2 * counts[first:last].sum() < counted.size and shift < MOST_SHIFT:
+            continue  # most values would escape
         # As many values of the whole array as occur once here don't occur here at all (Good 1953).
         escapes = max(counts.sum() - counts[first:last].sum(), (counts == 1).sum())
         frequencies = _frequencies(np.append(counts[first:last], escapes))
@@ -53,27 +55,28 @@ def _fit_table(values: NDArray[Any]) -> RansTable:
 
 
 def _kept(counts: NDArray[np.int64]) -> tuple[int, int]:
-    """The range of symbols that a table should have: without rare ones at its ends."""
+    """The range of symbols that a table should have: no rare ones at its ends, and not too many."""
     common = np.flatnonzero(counts * TOTAL * _RARE > counts.sum())
     first, last = int(common[0]), int(common[-1]) + 1
-    while last - first > MOST_SYMBOLS:
-        if counts[first] <= counts[last - 1]:
-            first += 1
-        else:
-            last -= 1
+    if last - first > MOST_SYMBOLS:
+        before = np.concatenate([[0], np.cumsum(counts[first:last])])
+        first += int(np.argmax(before[MOST_SYMBOLS:] - before[:-MOST_SYMBOLS]))
+        last = first + MOST_SYMBOLS
     return first, last
 
 
 def _frequencies(counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Positive integers that add up to 4096, in proportion to `counts` as far as they can be."""
+    """Positive integers that add up to 4096, in proportion to `counts` as far as they can be.
+
+    Those change that change the size least: half as many at once as are needed.
+    """
     frequencies = np.maximum(1, counts * TOTAL // max(1, int(counts.sum())))
     while (missing := TOTAL - int(frequencies.sum())) != 0:
         step = 1 if missing > 0 else -1
-        after = np.maximum(frequencies + step, 1)
-        saved_bits = counts * np.log2(after / frequencies) - np.where(
-            after == frequencies, np.inf, 0
-        )
-        frequencies[np.argmax(saved_bits)] += step
+        free = np.flatnonzero(frequencies + step >= 1)
+        saved_bits = counts[free] * np.log2(1 + step / frequencies[free])
+        best = np.argsort(-saved_bits, kind="stable")[: max(1, abs(missing) // 2)]
+        frequencies[free[best]] += step
     return frequencies
 
 

@@ -1,4 +1,4 @@
-"""The loops of the entropy coder: rANS with four states that take turns, in integers alone.
+"""The loops of the entropy coder: rANS with one, two or four states that take turns, in integers.
 
 Duda 2013, https://arxiv.org/abs/1311.2540; several states in turn: Giesen 2014,
 https://arxiv.org/abs/1402.3392. Indices are unsigned: Numba then allows for none from the end.
@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from engine.compiled import compile_loop
 
 LOWEST = 1 << 16  # of a state between two symbols; the highest is below 1 << 32
-STATES = 4
 
 
 @compile_loop
@@ -79,19 +78,24 @@ def push(
     symbols: NDArray[np.uint8],
     tables: NDArray[np.int64],
     starts: NDArray[np.uint64],
+    count: int,
     states: NDArray[np.uint32],
     words: NDArray[np.uint16],
 ) -> np.int64:
     """Encode symbols `(rows, samples)`, the last one first, row r by table `tables[r]`.
 
-    Fills `states` and the end of `words`, one a symbol at most, and returns where they begin.
+    Fills `states`, 4 of which `count` take turns, and the end of `words`, one a symbol at most, and
+    returns where they begin.
     """
     one = two = three = four = np.uint64(LOWEST)
     first = np.uint64(words.size)
     for row in range(symbols.shape[0] - 1, -1, -1):
         start_of = starts[tables[row]]
         for sample in range(symbols.shape[1] - 1, -1, -1):
-            one, two, three, four = four, one, two, three
+            if count == 4:
+                one, two, three, four = four, one, two, three
+            elif count == 2:
+                one, two = two, one
             symbol = symbols[row, sample]
             frequency = start_of[symbol + 1] - start_of[symbol]
             if one >= frequency << np.uint64(20):
@@ -106,13 +110,14 @@ def push(
 @compile_loop
 def pull(
     states: NDArray[np.uint32],
+    count: int,
     words: NDArray[np.uint16],
     tables: NDArray[np.int64],
     starts: NDArray[np.uint64],
     guesses: NDArray[np.uint8],
     symbols: NDArray[np.uint8],
 ) -> np.int64:
-    """Decode symbols `(rows, samples)`, row r by table `tables[r]`.
+    """Decode symbols `(rows, samples)`, row r by table `tables[r]`, from 4 `states`, see `push`.
 
     Returns how many words it took; -1 if there are fewer, or a state doesn't end where encoding
     began. The last element of `words` is room to read, but no word.
@@ -136,6 +141,9 @@ def pull(
                 taken += np.uint64(1)
                 if taken > available:
                     return np.int64(-1)
-            one, two, three, four = two, three, four, one
+            if count == 4:
+                one, two, three, four = two, three, four, one
+            elif count == 2:
+                one, two = two, one
     ended = one == two == three == four == np.uint64(LOWEST)
     return np.int64(taken) if ended else np.int64(-1)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,8 +23,11 @@ TOTAL = 1 << TOTAL_BITS  # of the frequencies of a table, with that of the escap
 MOST_SYMBOLS = 255
 MOST_SHIFT = 8
 MOST_TABLES = 1 << 12
+STATES = (1, 2, 4)
+MOST_STATES = max(STATES)
 _DTYPES = (np.dtype(np.int8), np.dtype(np.int16))
 _MOST_BITS = 21  # of a number: three bytes
+_LONGEST_TEXT = MOST_TABLES * (3 + MOST_SYMBOLS) * 4  # three bytes in Base64 each
 _LARGEST = 1 << 15
 _GUESSED = TOTAL // (MOST_SYMBOLS + 1)
 
@@ -90,14 +94,22 @@ class RansTable:
 class RansTables:
     """The tables of all positions of an item: of P positions and T tables, p has table `p*T // P`.
 
+    Args of the dataclass:
+        tables: one of each run of positions.
+        states: how many take turns, 1, 2 or 4: a chunk gives 3 bytes for each, and is decoded the
+            quicker the more there are.
+
     Raises:
-        InvalidInput: there are none, or too many.
+        InvalidInput: there are none, too many, or another number of states.
     """
 
     tables: tuple[RansTable, ...]
+    states: int = MOST_STATES
 
     def __post_init__(self) -> None:
-        """Refuse what would take much memory."""
+        """Refuse what would take much memory, or what the loops don't do."""
+        if type(self.states) is not int or self.states not in STATES:
+            raise InvalidInput(f"rANS of {self.states!r} states, expected 1, 2 or 4")
         if not 1 <= len(self.tables) <= MOST_TABLES:
             raise InvalidInput(f"{len(self.tables)} tables, expected 1 to {MOST_TABLES}")
 
@@ -112,7 +124,8 @@ class RansTables:
     def to_json(self) -> dict[str, Any]:
         """The codec's configuration in metadata: all numbers as LEB128, in Base64."""
         numbers = (number for table in self.tables for number in table.numbers())
-        return {"tables": base64.b64encode(b"".join(map(_leb128, numbers))).decode()}
+        tables = base64.b64encode(b"".join(map(_leb128, numbers))).decode()
+        return {"states": self.states, "tables": tables}
 
     @classmethod
     def from_json(cls, configuration: Mapping[str, Any]) -> RansTables:
@@ -123,7 +136,10 @@ class RansTables:
         """
         tables, start = [], 0
         try:
-            numbers = list(_numbers(base64.b64decode(configuration["tables"], validate=True)))
+            states, text = configuration["states"], configuration["tables"]
+            if len(text) > _LONGEST_TEXT:
+                raise ValueError
+            numbers = list(_numbers(base64.b64decode(text, validate=True)))
             while start < len(numbers):
                 stop = start + 3 + numbers[start + 2]
                 tables.append(RansTable.from_numbers(numbers[start:stop]))
@@ -132,7 +148,13 @@ class RansTables:
             raise InvalidInput("the tables of a rANS codec are damaged") from None
         if start != len(numbers):
             raise InvalidInput("the tables of a rANS codec are cut off")
-        return cls(tuple(tables))
+        return cls(tuple(tables), states)
+
+    def scratch_bytes(self, shape: tuple[int, ...]) -> int:
+        """The most memory that one buffer takes beside the values of a chunk of `shape`."""
+        positions = math.prod(shape[1:])
+        symbols, layout = 2 * shape[0] * positions, 3 * 8 * positions
+        return max(symbols, layout, 8 * (MOST_SYMBOLS + 2) * (len(self.tables) + MOST_SHIFT))
 
     @functools.cached_property
     def columns(self) -> NDArray[np.int64]:

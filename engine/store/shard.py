@@ -1,8 +1,7 @@
 """Shard objects as bytes: what Zarr's `sharding_indexed` codec defines, written and read by us.
 
-An object is its encoded chunks one after the other and, last, an index of one little-endian
-(offset, length) pair of uint64 per chunk, closed by a crc32c. A chunk is what `store.coding` makes
-of its values, closed by a crc32c, too.
+An object is its encoded chunks one after the other and, last, their index, see `store.shard_index`.
+A chunk is what `store.coding` makes of its values, closed by a crc32c.
 Zarr specs: https://zarr-specs.readthedocs.io/en/latest/v3/codecs/sharding-indexed/
 """
 
@@ -15,11 +14,15 @@ import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.errors import CorruptStore
 from engine.store.coding import DEFAULT_CODED, Coded
-
-CRC_BYTES = 4
-_ABSENT = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
+from engine.store.shard_index import (
+    ABSENT,
+    CRC_BYTES,
+    ZARR_INDEX,
+    ShardIndex,
+    checked_body,
+    closing_crc32c,
+)
 
 
 @dataclass(frozen=True)
@@ -36,34 +39,32 @@ def encode_shard(
     chunk_samples: int,
     chunks_per_shard: int,
     coded: Coded = DEFAULT_CODED,
+    index: ShardIndex = ZARR_INDEX,
 ) -> ShardObject:
     """Encode the rows `(n, ...)` of one shard; a last short chunk is padded with the last.
 
     Chunks after the last row are absent, as Zarr has it; their checksum is 0.
     """
-    index = np.full((chunks_per_shard, 2), _ABSENT, "<u8")
     checksums = np.zeros(chunks_per_shard, np.uint32)
+    encode = coded.encoder((chunk_samples, *rows.shape[1:]), rows.dtype)
     encoded: list[bytes] = []
-    offset = 0
     for chunk, start in enumerate(range(0, len(rows), chunk_samples)):
         part = rows[start : start + chunk_samples]
         if len(part) < chunk_samples:
             padding = np.repeat(part[-1:], chunk_samples - len(part), axis=0)
             part = np.concatenate([part, padding])
-        content = encode_chunk(part, coded)
-        index[chunk] = offset, len(content)
-        checksums[chunk] = closing_crc32c(content)
-        encoded.append(content)
-        offset += len(content)
-    table = index.tobytes()
-    index_crc32c = google_crc32c.value(table)
-    closing = index_crc32c.to_bytes(CRC_BYTES, "little")
-    return ShardObject(b"".join([*encoded, table, closing]), checksums, index_crc32c)
+        encoded.append(_closed(encode(part)))
+        checksums[chunk] = closing_crc32c(encoded[-1])
+    table = index.encode([len(content) for content in encoded], chunks_per_shard)
+    return ShardObject(b"".join([*encoded, table]), checksums, closing_crc32c(table))
 
 
 def encode_chunk(rows: NDArray[Any], coded: Coded = DEFAULT_CODED) -> bytes:
     """Encode one full chunk `(chunk_samples, ...)`."""
-    content = coded.encode(rows)
+    return _closed(coded.encode(rows))
+
+
+def _closed(content: bytes) -> bytes:
     closing: int = google_crc32c.value(content)
     return content + closing.to_bytes(CRC_BYTES, "little")
 
@@ -83,52 +84,16 @@ def decode_chunk(
     return coded.decode(checked_body(content, where), shape, dtype, where)
 
 
-def index_size_bytes(chunks_per_shard: int) -> int:
-    """Bytes of the index at the end of a shard object."""
-    return chunks_per_shard * 16 + CRC_BYTES
-
-
-def decode_index(content: bytes, where: str) -> NDArray[np.uint64]:
-    """Offsets and lengths `(chunks_per_shard, 2)` from the bytes of an index.
-
-    Raises:
-        CorruptStore: the checksum is wrong, or chunks overlap.
-    """
-    table = checked_body(content, f"{where}: the shard index")
-    index = np.frombuffer(table, "<u8").reshape(-1, 2)
-    starts, sizes = index[(index != _ABSENT).any(axis=1)].T
-    order = np.argsort(starts, kind="stable")
-    starts, sizes = starts[order], sizes[order]
-    if (sizes[:-1] > np.diff(starts)).any():
-        raise CorruptStore(f"{where}: the shard index is damaged (chunks overlap)")
-    return index
-
-
-def split_shard(content: bytes, chunks_per_shard: int, where: str) -> list[bytes]:
+def split_shard(
+    content: bytes, chunks_per_shard: int, where: str, index: ShardIndex = ZARR_INDEX
+) -> list[bytes]:
     """The encoded chunks of a shard object, without those that are absent.
 
     Raises:
         CorruptStore: the index or a chunk doesn't have the checksum that it closes with.
     """
-    index = decode_index(content[-index_size_bytes(chunks_per_shard) :], where)
-    chunks = [content[offset : offset + size] for offset, size in index.tolist() if size != _ABSENT]
+    places = index.decode(content[-index.size_bytes(chunks_per_shard) :], where)
+    chunks = [content[offset : offset + size] for offset, size in places.tolist() if size != ABSENT]
     for chunk in chunks:
         checked_body(chunk, f"{where}: a chunk")
     return chunks
-
-
-def closing_crc32c(content: bytes) -> int:
-    """The checksum that an encoded chunk or index closes with."""
-    return int.from_bytes(content[-CRC_BYTES:], "little")
-
-
-def checked_body(content: bytes, what: str) -> bytes:
-    """What comes before the closing checksum of an encoded chunk or index, once that is right.
-
-    Raises:
-        CorruptStore: it is wrong; `what` begins the message.
-    """
-    body = content[:-CRC_BYTES]
-    if google_crc32c.value(body) != closing_crc32c(content):
-        raise CorruptStore(f"{what} is damaged (its checksum is wrong)")
-    return body

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from engine.errors import CorruptStore
 from engine.store.arrays import ShardedArray
 from engine.store.objects import LocalObjects
-from engine.store.shard import checked_body, closing_crc32c, decode_index, index_size_bytes
+from engine.store.shard_index import checked_body, closing_crc32c
 
 _READ_BYTES = 1 << 20  # of several chunks at once
 
@@ -39,7 +39,7 @@ class ShardReader:
         self._objects, self._key, self._size_bytes = objects, key, size_bytes
         self._folder = str(objects)
         self._index_crc32c, self._chunk_crc32c = index_crc32c, chunk_crc32c
-        self._chunks = array.grid.chunks_per_shard
+        self._chunks, self._form = array.grid.chunks_per_shard, array.index
         self._decode = array.coded.decoder(array.chunk_shape, array.dtype)
         self.index: NDArray[np.uint64] = self._as_it_is_now(self._read_index)
 
@@ -102,11 +102,11 @@ class ShardReader:
         return f"{self._folder}: chunk {chunk} of {self._key}"
 
     def _read_index(self) -> NDArray[np.uint64]:
-        size, where = index_size_bytes(self._chunks), f"{self._folder}: {self._key}"
+        size, where = self._form.size_bytes(self._chunks), f"{self._folder}: {self._key}"
         content = self._objects.get_range(self._key, -size, size)
         if closing_crc32c(content) != self._index_crc32c:
             raise CorruptStore(f"{where} is not the one that the ledger recorded")
-        return decode_index(content, where)
+        return self._form.decode(content, where)
 
     def _as_it_is_now(self, read: Callable[[], Read]) -> Read:
         """Read what is damaged once more, from the file that lies there now: see `repair`."""

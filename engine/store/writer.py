@@ -13,15 +13,15 @@ import numpy as np
 from engine.codec.files import MANIFEST
 from engine.errors import CorruptStore, IncompatibleStore, IncompleteStore, StorageError
 from engine.store.arrays import METADATA, bytes_metadata, group_metadata, group_paths
+from engine.store.byte_array import byte_array, codec_file_array
 from engine.store.head import VARIABLE, WRITING, Head
 from engine.store.ledger import Mode, make_record, parse_record, record_dtype
 from engine.store.objects import LocalObjects
 from engine.store.plan import CERTIFICATE, COMMITS, LEDGER, PART, StorePlan
 from engine.store.root import read_head
-from engine.store.shard import ShardObject, encode_chunk
+from engine.store.shard import ShardObject
 
 LEDGER_CHUNK_RECORDS = 4096
-CODEC_CHUNK_BYTES = 4 * 1024 * 1024
 
 
 class StoreWriter:
@@ -250,7 +250,7 @@ def discard(objects: LocalObjects) -> None:
 def _metadata_objects(plan: StorePlan) -> dict[str, bytes]:
     arrays = {f"{PART}/{array.name}": array.metadata() for array in plan.arrays}
     size = record_dtype(plan.arrays, plan.guarantee).itemsize
-    arrays[COMMITS] = bytes_metadata(size * plan.grid.shard_count, size, compressed=False)
+    arrays[COMMITS] = bytes_metadata(size * plan.grid.shard_count, size, None)
     groups = {name: group_metadata({}) for name in group_paths(list(arrays))}
     groups[VARIABLE] = group_metadata(plan.variable_attributes)
     return {f"{name}/{METADATA}": content for name, content in (groups | arrays).items()}
@@ -260,24 +260,14 @@ def _codec_objects(plan: StorePlan) -> dict[str, bytes]:
     folder = f"codecs/{plan.codec.digest}"
     objects = {f"{name}/{METADATA}": group_metadata({}) for name in ("codecs", folder)}
     for name, content in plan.codec_contents.items():
-        objects |= _bytes_array(f"{folder}/{name}", content, CODEC_CHUNK_BYTES)
+        objects |= codec_file_array(f"{folder}/{name}", content)
     if plan.certificate is not None:
-        objects |= _bytes_array(CERTIFICATE, plan.certificate, CODEC_CHUNK_BYTES)
+        objects |= codec_file_array(CERTIFICATE, plan.certificate)
     return objects
 
 
 def _ledger_objects(ledger: bytes, record: np.dtype[Any]) -> dict[str, bytes]:
-    return _bytes_array(f"{PART}/{LEDGER}", ledger, LEDGER_CHUNK_RECORDS * record.itemsize)
-
-
-def _bytes_array(name: str, content: bytes, chunk_bytes: int) -> dict[str, bytes]:
-    """The objects of a uint8 array that holds `content`, in chunks of at most `chunk_bytes`."""
-    chunk_bytes = min(chunk_bytes, len(content))
-    objects = {f"{name}/{METADATA}": bytes_metadata(len(content), chunk_bytes, compressed=True)}
-    for chunk, start in enumerate(range(0, len(content), chunk_bytes)):
-        part = content[start : start + chunk_bytes].ljust(chunk_bytes, b"\0")
-        objects[f"{name}/c/{chunk}"] = encode_chunk(np.frombuffer(part, np.uint8))
-    return objects
+    return byte_array(f"{PART}/{LEDGER}", ledger, LEDGER_CHUNK_RECORDS * record.itemsize)
 
 
 def _put_all(objects: LocalObjects, contents: Mapping[str, bytes]) -> dict[str, tuple[int, str]]:

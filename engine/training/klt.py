@@ -13,6 +13,7 @@ import functools
 import itertools
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from engine.codec.sample_format import SampleFormat
+from engine.entropy import entropy_bits
 from engine.errors import InvalidInput
 from engine.sources import Source
 from engine.training.architectures.layers import CentredVector
@@ -42,7 +44,7 @@ from engine.training.principal_directions import (
     count_rounds,
     principal_directions,
 )
-from engine.training.rate import RatePoint, entropy_bits
+from engine.training.rate import RatePoint, decoder_bits
 from engine.training.records import NAMED_VALIDATION_ROWS, Progress, Report, Trained
 from engine.training.target import RateTarget, price_of
 
@@ -63,12 +65,17 @@ class LinearCodec:
         held_out: HeldOut,
         shape: tuple[int, ...],
         most_channels: int | None,
+        for_samples: float = math.inf,
     ) -> None:
-        """Project the held-out samples, which the network sees in `shape`, once."""
+        """Project the held-out samples, which the network sees in `shape`, once.
+
+        So many samples share the decoder, whose weights take a byte each.
+        """
         self.held_out = held_out
         self._shape = shape
         self._mean = directions.mean.astype(np.float32)
         self._vectors = directions.vectors[:, :most_channels].astype(np.float32)
+        self.for_samples = for_samples
         self._latents = (held_out.samples.reshape(-1, len(self._mean)) - self._mean) @ self._vectors
 
     def find(self, target: RateTarget) -> RatePoint:
@@ -91,9 +98,13 @@ class LinearCodec:
         spacing = np.float32(step)
         integers = np.rint(self._latents / spacing)
         bits = entropy_bits(integers)
-        kept = channels or self._carrying(integers * spacing, bits, price_of(step) / _FINER)
+        # A channel's bits, and those of the weights that decode it.
+        weights = np.full(len(bits), decoder_bits(len(self._mean), self.for_samples))
+        price = price_of(step) / _FINER
+        kept = channels or self._carrying(integers * spacing, bits + weights, price)
         reconstruction = integers[:, :kept] * spacing @ self._vectors[:, :kept].T
-        return self.held_out.measure(float(spacing), bits[:kept], reconstruction + self._mean)
+        point = self.held_out.measure(float(spacing), bits[:kept], reconstruction + self._mean)
+        return replace(point, decoder_bits=float(weights[:kept].sum()))
 
     def modules(self, channels: int) -> LinearModules:
         """Return encoder and decoder of so many channels; latents are in the samples' unit."""
@@ -126,6 +137,7 @@ def fit_klt(
     target: RateTarget,
     *,
     most_channels: int | None = None,
+    for_samples: int | None = None,
     validation_fraction: float = 0.1,
     seed: int = 0,
     progress: Report | None = None,
@@ -140,12 +152,12 @@ def fit_klt(
         StorageError: the file system refused a read.
     """
     split = split_rows(source, validation_fraction, seed)
-    step = target.residual_step(sample.dtype)
-    codec = fit_linear(source, sample, split, most_channels, progress, step)
+    codec = fit_linear(source, sample, split, most_channels, progress, target, for_samples)
     options = {
         "architecture": "klt",
         "architecture_options": target.as_json(),
         "latent_dim": most_channels,
+        "for_samples": for_samples,
         "validation_fraction": validation_fraction,
         "seed": seed,
     }
@@ -158,11 +170,12 @@ def fit_linear(
     split: RowSplit,
     most_channels: int | None = None,
     progress: Report | None = None,
-    residual_step: float | None = None,
+    target: RateTarget | None = None,
+    for_samples: int | None = None,
 ) -> LinearCodec:
     """Fit the linear codec to the rows that train, for any step.
 
-    What it makes of held-out samples counts residuals of `residual_step`, if there are some.
+    Residuals that the bound of `target` asks for count, and the decoder that so many samples share.
 
     Raises:
         InvalidInput: `most_channels` is less than one.
@@ -171,8 +184,10 @@ def fit_linear(
     if most_channels is not None and most_channels < 1:
         raise InvalidInput(f"latent_dim must be at least 1, got {most_channels}")
     directions = _fit_directions(source, sample, split.training, progress)
+    residual_step = None if target is None else target.residual_step(sample.dtype)
     held_out = HeldOut(source, split.validation, sample, residual_step)
-    return LinearCodec(directions, held_out, sample.network_shape, most_channels)
+    shape, sharing = sample.network_shape, for_samples or math.inf
+    return LinearCodec(directions, held_out, shape, most_channels, sharing)
 
 
 def trained_linear(

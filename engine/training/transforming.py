@@ -10,18 +10,19 @@ import numpy as np
 import torch
 
 from engine.codec.sample_format import SampleFormat
+from engine.entropy import entropy_bits
 from engine.errors import InvalidInput
 from engine.sources import Source
 from engine.training.architectures.transform import Transform
 from engine.training.batches import RowSplit, count_rows, split_rows, thinned
 from engine.training.export import torch_latents, torch_reconstruction
 from engine.training.fitting import run_training, seeded
-from engine.training.held_out import HeldOut
 from engine.training.klt import LinearCodec, fit_linear, trained_linear
 from engine.training.options import TrainingOptions
-from engine.training.rate import RatePoint, entropy_bits
+from engine.training.rate import RatePoint, decoder_bits
 from engine.training.records import Report, Trained
 from engine.training.target import RateTarget, price_of
+from engine.training.units import choose_units
 
 STEPS = 3000
 _LEAST_EPOCHS = 8
@@ -40,6 +41,7 @@ def fit_transform(
     target: RateTarget,
     *,
     most_channels: int | None = None,
+    for_samples: int | None = None,
     epochs: int | None = None,
     batch_size: int = 128,
     learning_rate: float | None = None,
@@ -54,7 +56,8 @@ def fit_transform(
 
     Without `epochs` it takes 3000 steps, over a part of large data; without `patience` all of
     them, since quality comes back only as the learning rate falls. A run that was cut off goes on
-    from its `checkpoint` folder.
+    from its `checkpoint` folder. `for_samples` share the decoder, whose bytes then count: few get
+    a small network, or none.
 
     Raises:
         InvalidInput: the target is out of reach, or the loss is no longer finite.
@@ -62,9 +65,11 @@ def fit_transform(
         StorageError: the file system refused a read or a write.
     """
     split = split_rows(source, validation_fraction, seed)
-    residual_step = target.residual_step(sample.dtype)
-    linear = fit_linear(source, sample, split, most_channels, residual_step=residual_step)
+    linear = fit_linear(
+        source, sample, split, most_channels, target=target, for_samples=for_samples
+    )
     to_beat = linear.find(target)
+    units = choose_units(to_beat, linear.held_out.samples[0].size, linear.for_samples)
     step = to_beat.step if target.rate_lambda else _START * to_beat.step
     rows = split if epochs else _enough(split, batch_size)
     epochs = epochs or math.ceil(STEPS * batch_size / count_rows(rows.training))
@@ -80,16 +85,17 @@ def fit_transform(
         patience=patience or epochs,
         seed=seed,
     )
+    kept = options.as_json() | {"architecture": "klt", "better_than": "transform"}
+    if not units:
+        return trained_linear(linear, to_beat, split, kept)
     with seeded(seed, device) as on:
-        in_network = None if residual_step is None else residual_step / sample.scale
-        model = _start(linear, step, in_network).to(on)
+        model = _start(linear, step, units).to(on)
         trained = run_training(
             model, options, source, rows, sample.to_network, checkpoint, progress
         )
-    found = _meet(target, model, linear.held_out)
+    found = _meet(target, model, linear)
     if found is not None and target.prefers(found, to_beat):
         return replace(trained, rate=found)
-    kept = options.as_json() | {"architecture": "klt", "better_than": "transform"}
     return replace(trained_linear(linear, to_beat, split, kept), history=trained.history)
 
 
@@ -98,7 +104,7 @@ def _enough(split: RowSplit, batch_size: int) -> RowSplit:
     return RowSplit(thinned(split.training, STEPS * batch_size // _LEAST_EPOCHS), split.validation)
 
 
-def _start(linear: LinearCodec, step: float, residual_step: float | None) -> Transform:
+def _start(linear: LinearCodec, step: float, units: int) -> Transform:
     channels = min(linear.measure(_CHANNELS_AT * step).channels, _MOST_CHANNELS)
     deviations = torch.from_numpy(linear.deviations(channels))
     return Transform(
@@ -106,20 +112,25 @@ def _start(linear: LinearCodec, step: float, residual_step: float | None) -> Tra
         deviations,
         step,
         price_of(step),
+        units=units,
         bounds=linear.held_out.bounds,
-        residual_step=residual_step,
+        residual_step=linear.held_out.residual_step,
     )
 
 
-def _meet(target: RateTarget, model: Transform, held_out: HeldOut) -> RatePoint | None:
+def _meet(target: RateTarget, model: Transform, linear: LinearCodec) -> RatePoint | None:
     """The step near the one it was trained for at which it meets the target, if there is one."""
+    held_out = linear.held_out
+    weights = sum(weight.numel() for weight in model.decoder.parameters())
+    share = decoder_bits(weights, linear.for_samples)
     latents = torch_latents(model.encoder, held_out.samples)
 
     def measure(step: float) -> RatePoint:
         spacing = np.float32(step)
         integers = np.rint(latents / spacing)
         decoded = torch_reconstruction(model.decoder, integers * spacing)
-        return held_out.measure(float(spacing), entropy_bits(integers), decoded)
+        point = held_out.measure(float(spacing), entropy_bits(integers), decoded)
+        return replace(point, decoder_bits=share)
 
     try:
         return target.find(measure, model.step / _REACH, model.step * _REACH)

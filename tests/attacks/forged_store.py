@@ -9,6 +9,7 @@ import numpy as np
 
 from engine.store.contents import StoreContents
 from engine.store.shard import encode_chunk, split_shard
+from engine.store.shard_index import ZARR_INDEX, encode_lengths
 
 ROOT, VARIABLE, PART = "zarr.json", "data/zarr.json", "data/part-0"
 LEDGER = f"{PART}/ledger/c/0"
@@ -56,15 +57,16 @@ class ForgedStore:
         """
         array = self.arrays[name]
         key = f"{PART}/{array.key(shard)}"
-        chunks = split_shard(self.objects[key], array.grid.chunks_per_shard, key)
+        count = array.grid.chunks_per_shard
+        chunks = split_shard(self.objects[key], count, key, array.index)
         chunks, index = change([chunk[:-4] for chunk in chunks])
         chunks = [chunk + google_crc32c.value(chunk).to_bytes(4, "little") for chunk in chunks]
         if index is None:
-            ends = np.cumsum([len(chunk) for chunk in chunks])
-            index = [
-                (end - len(chunk), len(chunk)) for end, chunk in zip(ends, chunks, strict=True)
-            ]
-        table = np.array(index, "<u8").tobytes()
+            table = array.index.encode([len(chunk) for chunk in chunks], len(chunks))[:-4]
+        elif array.index == ZARR_INDEX:
+            table = np.array(index, "<u8").tobytes()
+        else:
+            table = encode_lengths(np.array(index, "<u8"), array.index.length_bytes)
         self.put_shard(name, shard, chunks, table)
 
     def put_shard(self, name, shard, chunks, table):

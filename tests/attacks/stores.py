@@ -255,10 +255,10 @@ chunks("of_no_text", "sidecars/text", "is no text", lambda c: ([NO_TEXT], None))
 
 def certificate(content):
     """Give the store a certificate of its own."""
-    from engine.store.writer import _bytes_array
+    from engine.store.byte_array import byte_array
 
     def change(store):
-        for key, value in _bytes_array("data/certificate", content, 1 << 20).items():
+        for key, value in byte_array("data/certificate", content, 1 << 20).items():
             store.head["objects"][key] = [0, ""]
             store.put(key, value)
 

@@ -48,6 +48,17 @@ def test_what_it_accepts():
     assert made.room == 2 * made.accepted
 
 
+def test_what_it_covers():
+    probes = np.zeros((PROBES, 2, 5), np.int8)
+    probes[0, 0, 2], probes[2, 0, 4], probes[1, 1] = 40, -7, 3
+    covers = certificate(latents=probes).covers
+    latents = np.zeros((6, 2, 5), np.int8)
+    latents[1, 0], latents[2, 0, 0], latents[3, 0, 0] = 40, 41, -8
+    latents[4, 1, 4], latents[5, 1, 4] = 3, -1
+    assert covers(latents).tolist() == [True, True, False, False, True, False]
+    assert covers(latents[:0]).tolist() == []
+
+
 def header(version=1, probes=PROBES, positions=POSITIONS, zero=0, numbers=(0.5, 1e-6, 8e-6)):
     content = certificate().to_bytes()
     return struct.pack("<4I3d", version, probes, positions, zero, *numbers) + content[HEADER_BYTES:]

@@ -14,7 +14,7 @@ from engine.codec.sample_format import SampleFormat
 from engine.geometry import RowGrid
 from engine.guarantee import NO_GUARANTEE, Guarantee
 from engine.quality import error_levels
-from engine.store import head, ledger, writer
+from engine.store import byte_array, head, ledger, writer
 from engine.store.arrays import ShardedArray
 from engine.store.plan import QUALITY_COLUMNS
 
@@ -167,8 +167,8 @@ def test_byte_arrays():
         for row in tables("3.6")[0]
         for name in code_words(row[0])
     }
-    assert chunks["codecs/<digest>/<file>"] == writer.CODEC_CHUNK_BYTES
-    assert chunks["data/certificate"] == writer.CODEC_CHUNK_BYTES
+    assert chunks["codecs/<digest>/<file>"] == byte_array.CODEC_CHUNK_BYTES
+    assert chunks["data/certificate"] == byte_array.CODEC_CHUNK_BYTES
     assert chunks["ledger"] == writer.LEDGER_CHUNK_RECORDS
     assert chunks["commits"] == 1
 

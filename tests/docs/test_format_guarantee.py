@@ -166,7 +166,7 @@ def reference():
     """The functions of the reader that `docs/decoding-without-engine.md` shows."""
     page = (DOCS / "decoding-without-engine.md").read_text()
     namespace = {}
-    exec(re.findall(r"```python\n(.*?)```", page, re.DOTALL)[1], namespace)
+    exec(re.findall(r"```python\n(.*?)```", page, re.DOTALL)[-1], namespace)
     return namespace
 
 

@@ -7,8 +7,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from engine.store import rans_loops, rans_tables
+from engine.geometry import RowGrid
+from engine.store import rans_loops, rans_tables, shard_index
+from engine.store.arrays import ShardedArray
+from engine.store.coding import RANS, Coded, Coding
 from engine.store.rans import RansCoder
+from engine.store.rans_tables import RansTable
 
 from ..store.test_rans import coded_chunks
 from .format_page import section
@@ -18,9 +22,10 @@ exec(re.findall(r"```python\n(.*?)```", section("3.9"), re.S)[0], NAMES)
 
 
 def read(content, tables, values):
-    tables = NAMES["read_tables"](tables.to_json()["tables"])
+    text, states = tables.to_json()["tables"], tables.states
     positions = int(np.prod(values.shape[1:]))
-    return NAMES["read_chunk"](content, tables, len(values), positions, values.dtype.char)
+    read_chunk, found = NAMES["read_chunk"], NAMES["read_tables"](text)
+    return read_chunk(content, states, found, len(values), positions, values.dtype.char)
 
 
 @settings(max_examples=100)
@@ -43,13 +48,26 @@ def test_the_page_notices_another_length(case):
 
 def test_the_limits_are_those_of_the_page():
     text = section("3.9")
-    assert f"1 to {rans_tables.MOST_TABLES}, one after the other" in text
+    assert f"`tables`: T tables, 1 to {rans_tables.MOST_TABLES},\none after the other" in text
     assert f"| `shift` | 0 to {rans_tables.MOST_SHIFT}:" in text
     assert f"| `n` | 1 to {rans_tables.MOST_SYMBOLS} |" in text
     assert f"to {rans_tables.TOTAL} is the escape's" in text
     assert f"all states end at {rans_loops.LOWEST}" in text
-    assert f"uint32 \N{MULTIPLICATION SIGN} {rans_loops.STATES} |" in text
+    one, two, four = rans_tables.STATES
+    assert f"`states`, S, which is {one}, {two} or {four}, and" in text
     assert f"The codec `{rans_tables.RANS_CODEC}`" in text
+
+
+def test_the_bytes_of_a_length_are_those_of_the_page():
+    text = " ".join(section("3.10").split())
+    assert f"the codec `{shard_index.LENGTHS_CODEC}` stands" in text
+    assert "exceeds 20 + (4 + itemsize) * v" in text
+    coded = Coded(coding=Coding(RANS, tables=rans_tables.RansTables((RansTable(0, 0, (1,)),))))
+    for values in (1, 39, 40, 10_919, 10_920):  # int16: 20 + 6v passes 255 and 65535
+        grid = RowGrid(values, values, values)
+        array = ShardedArray("latents", grid, (1,), np.dtype(np.int16), 0, coded=coded)
+        size = array.index.length_bytes
+        assert 256 ** (size - 1) - 1 <= 20 + 6 * values < 256**size - 1
 
 
 def test_the_page_notices_another_state():

@@ -13,7 +13,8 @@ from engine.store.contents import StoreContents
 
 from ..kept_stores import KINDS
 from ..laws import same_values
-from .format_page import DOCS
+from ..test_golden import GOLDEN
+from .format_page import DOCS, section
 
 # Samples that each prediction is good for, and how they are kept: see `test_every_way_occurs`.
 DATA = {
@@ -31,10 +32,10 @@ CODINGS = {"none", "differences", "median", "linear", "planes", "pcodec"}
 
 @pytest.fixture(scope="module")
 def blocks_of_code():
-    """The two code blocks of the page that decodes without the engine."""
+    """The code blocks of the page that decodes without the engine: plain, rANS, guaranteed."""
     page = (DOCS / "decoding-without-engine.md").read_text()
-    unguaranteed, guaranteed = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    return unguaranteed, guaranteed
+    unguaranteed, entropy_coded, guaranteed = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    return unguaranteed, entropy_coded, guaranteed
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +76,7 @@ def decode_alone(blocks_of_code, run_alone):
 def decode_shards_alone(blocks_of_code, run_alone):
     """All samples by the page's `decode_shards(path)`, of each path."""
     expression = "np.concatenate(list(decode_shards(path)))"
-    return lambda paths: run_alone(blocks_of_code[1], expression, paths)
+    return lambda paths: run_alone(blocks_of_code[2], expression, paths)
 
 
 @pytest.fixture(scope="module")
@@ -118,9 +119,8 @@ def store(digits, digits_codec, tmp_path_factory):
     """300 digits in three shards, the last one short, written with a step of its own."""
     path = tmp_path_factory.mktemp("store") / "digits.zarr"
     data = digits[::16][:300]
-    engine.compress(
-        data, path, digits_codec, step=2.0, chunk_samples=16, shard_samples=112, device="cpu"
-    )
+    sizes = {"chunk_samples": 16, "shard_samples": 112}
+    engine.compress(data, path, digits_codec, step=2.0, portable=True, device="cpu", **sizes)
     return path
 
 
@@ -129,6 +129,15 @@ def test_zarr_and_onnxruntime_decode_a_store(decode_alone, store, rows):
     decoded = decode_alone(store, rows)
     assert decoded.dtype == np.uint8
     np.testing.assert_array_equal(decoded, engine.open(store, device="cpu")[rows])
+
+
+def test_latents_coded_by_rans_are_decoded(blocks_of_code, run_alone):
+    (reference,) = re.findall(r"```python\n(.*?)```", section("3.9"), re.DOTALL)
+    source = "\n".join([reference, *blocks_of_code[:2]])
+    shards = "[decode(path, None, shard_latents(path, shard)) for shard in range(3)]"
+    (decoded,) = run_alone(source, f"np.concatenate({shards})", [GOLDEN / "format-1-rans.zarr"])
+    with np.load(GOLDEN / "expected-rans.npz") as expected:
+        np.testing.assert_array_equal(decoded, expected["decoded"], strict=True)
 
 
 @pytest.mark.parametrize("dtype", ["int16", "int32", "float16", "float32", "float64"])
@@ -193,7 +202,8 @@ def coding(document):
 def test_decoding_takes_few_lines(blocks_of_code):
     lines = [len([line for line in code.splitlines() if line]) for code in blocks_of_code]
     assert lines[0] <= 15
-    assert lines[1] <= 56
+    assert lines[1] <= 20
+    assert lines[2] <= 56
 
 
 def test_the_index_lists_every_page():

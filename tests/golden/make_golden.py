@@ -1,4 +1,4 @@
-"""Makes the golden codec and store of format 1: `python tests/golden/make_golden.py [FOLDER]`.
+"""Makes the golden codec and stores of format 1: `python tests/golden/make_golden.py [FOLDER]`.
 
 Every number is a small multiple of a power of two, so that all sums and products are exact in
 float32 and every machine, provider and order of summation gives the same integers.
@@ -23,8 +23,10 @@ from engine.runtime.certification import build_certificate, probe_candidates
 
 HERE = Path(__file__).parent
 CODEC, STORE, EXPECTED = "format-1.codec", "format-1.zarr", "expected.npz"
+RANS_STORE, RANS_EXPECTED = "format-1-rans.zarr", "expected-rans.npz"
 SAMPLES, ROWS, COLUMNS = 37, 6, 5  # three shards of 16; the last has one short chunk, one absent
 CHUNK_SAMPLES, SHARD_SAMPLES, STEP = 8, 16, 0.5
+RANS_SAMPLES, RANS_STEP = 500, 8.0  # latents of so few bits that zstd can't code them
 SAMPLE = SampleFormat(
     shape=(ROWS, COLUMNS),
     dtype=np.dtype(np.uint8),
@@ -36,8 +38,8 @@ LATENT = LatentFormat(shape=(2, 2), bits=8, scale=(1 / 32, 1 / 16), offset=(0.0,
 
 
 def main(folder: Path) -> None:
-    """Write codec, store and what the store must decode to, replacing what is there."""
-    for name in (CODEC, STORE):
+    """Write codec, stores and what the stores must decode to, replacing what is there."""
+    for name in (CODEC, STORE, RANS_STORE):
         shutil.rmtree(folder / name, ignore_errors=True)
     engine.Codec(codec_files(), "cpu").save(folder / CODEC)
     engine.compress(
@@ -58,11 +60,21 @@ def main(folder: Path) -> None:
             **{f"quality_{name}": values for name, values in store.quality.items()},
             **{f"sidecar_{name}": values for name, values in store.sidecars.items()},
         )
+    write_rans_store(folder)
 
 
-def samples() -> np.ndarray:
-    """Slopes with steps on them, the last two black and white; uint8 (37, 6, 5)."""
-    sample, row, column = np.indices((SAMPLES, ROWS, COLUMNS))
+def write_rans_store(folder: Path) -> None:
+    """Write the store whose latents are coded by rANS, and what it must decode to."""
+    codec = engine.Codec.load(folder / CODEC, "cpu")
+    sizes = {"chunk_samples": 64, "shard_samples": 192}  # the last shard's chunk 2 is short
+    engine.compress(samples(RANS_SAMPLES), folder / RANS_STORE, codec, step=RANS_STEP, **sizes)
+    with engine.open(folder / RANS_STORE, device="cpu") as store:
+        np.savez_compressed(folder / RANS_EXPECTED, decoded=store[:], latents=store.latents[:])
+
+
+def samples(count: int = SAMPLES) -> np.ndarray:
+    """Slopes with steps on them, the last two black and white; uint8 (count, 6, 5)."""
+    sample, row, column = np.indices((count, ROWS, COLUMNS))
     values = 100 + (sample % 7 - 3) * 8 * row - (sample % 5 - 2) * 16 * column
     values += (sample // 3 % 8) * (row + column) % 11
     values[-2], values[-1] = 0, 255

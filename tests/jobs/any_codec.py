@@ -12,7 +12,7 @@ from engine.runtime.packing import pack_networks
 
 from .hostile_samples import of_dtype, smooth
 
-CODECS = ["fitted", "foreign", "random", "garbage", "uncertified"]
+CODECS = ["fitted", "foreign", "random", "garbage", "uncertified", "narrow"]
 
 
 def any_codec(make_codec, linear_pair, float_network, kind, rng, samples):
@@ -23,6 +23,8 @@ def any_codec(make_codec, linear_pair, float_network, kind, rng, samples):
     bits = int(rng.choice([8, 16]))
     if kind == "fitted":
         return make_codec(usual, latent_dim, bits)
+    if kind == "narrow":
+        return make_codec(usual, latent_dim, bits, weights="int8")
     if kind == "foreign":  # latents saturate
         middle = usual.mean(dtype="f8")
         return make_codec((middle + (usual - middle) / 50).astype(dtype), latent_dim, bits)

@@ -8,6 +8,7 @@ import onnxruntime
 import pytest
 
 from engine.runtime import drift
+from engine.runtime.session import BoundRun
 
 
 def same(one, other):
@@ -64,19 +65,31 @@ def moved(y, distance):
         return np.where(np.abs(result.astype("f8") - wide) > limit, y, result)
 
 
-@contextlib.contextmanager
 def drifting(distance, rng=None):
     """A machine whose decoders are `distance` off: all the same way, or either way at random."""
+
+    def drift_apart(_, output):
+        signs = 1 if rng is None else rng.choice((-1, 1), output.shape)
+        return moved(output, distance * signs)
+
+    return decoding_otherwise(drift_apart)
+
+
+@contextlib.contextmanager
+def decoding_otherwise(change):
+    """A machine whose decoders return `change(latents, output)`, whichever way they are run."""
     run = onnxruntime.InferenceSession.run
 
-    def run_drifting(session, names, feeds, *more):
+    def run_otherwise(session, names, feeds, *more):
         output = run(session, names, feeds, *more)[0]
-        if output.dtype.kind != "f":  # latents
-            return [output]
-        signs = 1 if rng is None else rng.choice((-1, 1), output.shape)
-        return [moved(output, distance * signs)]
+        return [change(feeds["latents"], output) if "latents" in feeds else output]
+
+    def run_bound(bound, batch, out):
+        network = bound._network
+        out[...] = network.session.run(None, {network.input_name: batch, "step": bound._step})[0]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(onnxruntime.InferenceSession, "run", run_drifting)
+        patch.setattr(onnxruntime.InferenceSession, "run", run_otherwise)
+        patch.setattr(BoundRun, "__call__", run_bound)
         patch.setattr(drift, "_passed", set())  # another machine knows nothing of this one
         yield

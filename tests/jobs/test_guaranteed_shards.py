@@ -14,13 +14,14 @@ from engine import Codec
 from engine.codec.certificate import read_certificate
 from engine.guarantee import Guarantee
 from engine.jobs import rules, survey
+from engine.jobs.certificate import certificate_at
 from engine.reading.reader import Reader
 from engine.runtime.layout_trials import Layout
 from engine.store.ledger import Mode
 
 from ..laws import assert_same_tree, same_values
 from .hostile_samples import draw, generator, of_dtype, smooth
-from .promises import broken
+from .promises import broken, decoding_otherwise
 from .test_memory import ALLOWED, peak_memory, write
 
 
@@ -244,3 +245,33 @@ def test_lossless_noise_costs_at_most_a_hundredth_more_than_plain_chunks(
     plain.append(sum(len(standalone.simple_compress(c.reshape(-1), config)) for c in chunks))
     found = sum(path.stat().st_size for path in store.rglob("*") if path.is_file())
     assert found <= 1.01 * min(plain)
+
+
+def lost_beyond(certificate):
+    """A machine that decodes as its certificate says, and anything from all other latents."""
+
+    def lose(latents, output):
+        output[~certificate.covers(latents)] *= -17
+        return output
+
+    return decoding_otherwise(lose)
+
+
+@pytest.mark.parametrize("asked", [{"max_error": 3}, {"min_psnr": 40}], ids=str)
+def test_samples_beyond_the_certificate_are_exceptions(asked, make_codec, tmp_path):
+    """So the promise doesn't rest on latents of which no probe says how they decode."""
+    rng = generator("beyond")
+    samples = draw(rng, "smooth", 90, (12, 9), "f4")
+    codec = make_codec(samples, 4, bits=16)
+    samples = codec.decode(codec.encode(samples)) + rng.normal(0, 0.5, samples.shape).astype("f4")
+    certificate = certificate_at(codec, 100.0)
+    wild = samples.mean(axis=0) + 9 * (samples[:2] - samples.mean(axis=0))
+    mixed = np.concatenate([samples, wild])
+    uncovered = ~certificate.covers(codec.encode(mixed, 100.0))
+    assert uncovered[:90].sum() == 0 < uncovered.sum()
+    store = tmp_path / "it.zarr"
+    engine.compress(mixed, store, codec, device="cpu", shard_samples=92, step=100.0, **asked)
+    with lost_beyond(certificate), engine.open(store, device="cpu") as opened:
+        assert opened.contents.ledger["mode"][0] in (Mode.LATENTS, Mode.RESIDUALS)
+        assert opened.contents.ledger["exceptions"][0] >= uncovered.sum()
+        assert broken(opened[:], mixed, opened.guarantee) == 0

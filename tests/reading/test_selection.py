@@ -52,7 +52,7 @@ def test_rows_out_of_range(key):
     "key",
     [
         None, True, np.True_, 1.0, "1", [1.0], ["a"], [[0, 1]], [[0], [1, 2]], [True, False],
-        np.ones((LENGTH, 2), bool), np.array(1.0), {1: 2}, object(),
+        np.ones((LENGTH, 2), bool), np.array(1.0), {1: 2}, pytest.param(object(), id="an object"),
         slice(None, None, 0), slice(0.5),
     ],
     ids=str,

@@ -11,12 +11,15 @@ from engine import Codec, CorruptCodec
 from engine.codec.certificate import read_certificate, uncertified_reason
 from engine.codec.files import CERTIFICATE
 from engine.codec.sample_format import SampleFormat
+from engine.jobs.certificate import certificate_at
 from engine.runtime import certification
 from engine.runtime.certification import build_certificate, probe_candidates
 from engine.runtime.drift import certify
 from engine.runtime.float64_decoder import evaluate_float64
-from engine.runtime.packing import pack_networks
+from engine.runtime.packing import finish_codec, pack_networks, wrap_networks
 from engine.runtime.session import Network
+
+from ..conftest import principal_components
 
 WIDTH, LAYERS = 96, 5
 
@@ -122,13 +125,36 @@ def test_two_certificates_are_equal(digits, make_codec):
     assert first == second
 
 
-def test_a_certificate_for_another_step(certified):
+@pytest.mark.parametrize("step", [0.3, 4.0])
+def test_a_certificate_for_another_step(certified, step, digits):
+    """Its probes stand for what the others do, or for as much as 8 bits hold."""
     codec, certificate = certified
-    made = build_certificate(codec.files, certificate.latents, 0.3)
-    assert made.step == float(np.float32(0.3))
-    np.testing.assert_array_equal(made.latents, certificate.latents)
+    made = certificate_at(codec, step)
+    assert made.step == float(np.float32(step))
+    assert made.latents.shape == certificate.latents.shape
+    exact = certificate.latents / made.step
+    assert (np.abs(made.latents - exact.clip(-127, 127)) < 1).all()
+    assert (np.abs(made.latents) >= np.abs(exact.clip(-127, 127))).all()
     assert certify(codec, made, "here") <= made.accepted
-    assert np.ptp(made.reference) < np.ptp(certificate.reference)
+    assert made.covers(codec.encode(digits[::7], step)).all()
+
+
+def test_probes_keep_to_twice_what_real_latents_reach(make_codec):
+    """Of a codec of one step, most of whose channels use few of their 16 bits."""
+    data = np.random.default_rng(0).laplace(size=(500, 40)) * np.geomspace(1, 1e-3, 40)
+    data = data.astype(np.float32)
+    sample = make_codec(data, 30).manifest.sample
+    networks = principal_components(sample.to_network(data), 30)
+    files = wrap_networks(*networks, sample, data, 16, {}, spacing=2e-3)
+    codec = Codec(finish_codec(files, data, "float32"), "cpu")
+    largest = np.abs(codec.encode(data)).max(axis=0).astype(int)
+    assert largest[0] > 100 > 4 > largest[-1]
+    found = np.abs(probe_candidates(codec, data).astype(int)).max(axis=0)
+    np.testing.assert_array_equal(found, np.maximum(2 * largest, largest + 2))
+    certificate = read_certificate(codec.files)
+    assert certificate.covers(codec.encode(data)).all()
+    assert not certificate.covers(codec.encode(data * 3)).all()
+    assert certificate.accepted < 1e-5 * np.ptp(data)
 
 
 @pytest.mark.parametrize("middle", [0.0, 1e6, -1e12])

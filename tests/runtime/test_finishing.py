@@ -55,8 +55,8 @@ def test_any_shape_and_only_what_it_was_given(shape):
 
 def test_the_loop_is_compiled_once_it_pays(monkeypatch):
     monkeypatch.setattr(finishing, "_COMPILING_PAYS_ELEMENTS", 100)
-    compiled, loop = [], finishing._compiled()
-    monkeypatch.setattr(finishing, "_compiled", lambda: compiled.append(1) or loop)
+    compiled, loop = [], finishing._compiled(False)
+    monkeypatch.setattr(finishing, "_compiled", lambda _: compiled.append(1) or loop)
     finisher, values = Finisher(np.dtype(np.int16)), np.ones((1, 40), np.float32)
     for calls in (0, 0, 0, 1, 2):
         finisher(values, np.empty((1, 40), np.int16))

@@ -5,7 +5,7 @@ from onnx import helper
 from engine import Codec, InvalidInput
 from engine.codec.files import file_entry
 from engine.codec.sample_format import SampleFormat
-from engine.runtime.packing import matching_view, pack_networks
+from engine.runtime.packing import finish_codec, matching_view, pack_networks, wrap_networks
 
 
 def sample_of(shape=(4, 6), data_range=(-5.0, 5.0)):
@@ -54,7 +54,8 @@ def test_two_packings_are_equal(linear_pair):
 
 def test_further_files_are_carried_along(linear_pair):
     extra = {"curve.png": ("learning-curve", b"picture")}
-    files = pack_networks(*linear_pair((4, 6), 5), sample_of(), samples(), 8, {}, extra)
+    files = wrap_networks(*linear_pair((4, 6), 5), sample_of(), samples(), 8, {}, extra)
+    files = finish_codec(files, samples(), "float32")
     assert files.role("learning-curve") == b"picture"
 
 

@@ -8,11 +8,11 @@ import pytest
 from engine import Codec, InvalidInput
 from engine.codec.files import CodecFiles
 from engine.runtime import machine, tuning
-from engine.runtime.layout_trials import Layout, candidates, random_samples, search, shares
+from engine.runtime.layout_trials import Layout, Trials, candidates, random_samples, search, shares
 from engine.runtime.tuning import Tuning, measure, tune
 from engine.runtime.user_cache import cache_folder, read_cached, write_cached
 
-KEPT = Tuning("cpu", 64, 1, 1, 100.0, 50.0)
+KEPT = Tuning("cpu", 64, 32, 1, 1, 100.0, 50.0)
 
 
 @pytest.fixture(autouse=True)
@@ -41,9 +41,25 @@ def stored(digits_codec):
 def test_a_tuning_is_one_of_the_candidates(digits_codec):
     tuned = measure(digits_codec, budget_s=0.1)
     assert tuned.layout in candidates(digits_codec)
+    assert tuned.read_layout in candidates(digits_codec)
     assert tuned.device == "cpu"
     assert tuned.encode_samples_per_s > 0
     assert tuned.decode_samples_per_s > 0
+
+
+def test_small_batches_are_for_reading_where_only_what_surrounds_them_is_slow(
+    digits_codec, monkeypatch
+):
+    def trial(trials, layout):
+        return {"encoder": 1e-6, "decoder": 1e-6 + layout.batch_samples * 1e-10}
+
+    monkeypatch.setattr(Trials, "__call__", trial)
+    tuned = measure(digits_codec, budget_s=0.1)
+    assert tuned.read_batch_samples < tuned.batch_samples
+    assert (tuned.read_layout.callers, tuned.read_layout.threads_per_run) == (
+        tuned.callers,
+        tuned.threads_per_run,
+    )
 
 
 def test_a_tuning_goes_through_json(digits_codec):
@@ -55,6 +71,7 @@ def test_a_tuning_goes_through_json(digits_codec):
     "change",
     [
         {"batch_samples": 0},
+        {"read_batch_samples": 0.5},
         {"batch_samples": True},
         {"callers": -1},
         {"threads_per_run": 1.5},
@@ -110,10 +127,11 @@ def test_a_second_call_runs_no_network(digits_codec, counted_runs, cache):
         b"null",
         b'{"batch_samples": 1}',
         json.dumps(KEPT.to_json() | {"batch_samples": 1 << 40}).encode(),
+        json.dumps(KEPT.to_json() | {"read_batch_samples": 3}).encode(),
         json.dumps(KEPT.to_json() | {"device": "cuda"}).encode(),
         json.dumps(KEPT.to_json() | {"callers": 10**6}).encode(),
     ],
-    ids=range(9),
+    ids=range(10),
 )
 def test_a_damaged_or_foreign_cache_is_measured_again(digits_codec, damage, cache):
     tune(digits_codec)

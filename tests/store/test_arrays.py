@@ -111,12 +111,12 @@ def test_the_key_of_a_shard(item_shape, key):
     assert ShardedArray("a", RowGrid(10, 1, 1), item_shape, np.dtype("i1"), 0).key(7) == key
 
 
-@pytest.mark.parametrize("compressed", [False, True])
-def test_an_array_of_bytes(compressed, tmp_path):
-    found = opened(tmp_path, bytes_metadata(1000, 300, compressed=compressed))
+@pytest.mark.parametrize("coded", [None, DEFAULT_CODED])
+def test_an_array_of_bytes(coded, tmp_path):
+    found = opened(tmp_path, bytes_metadata(1000, 300, coded))
     assert (found.shape, found.chunks, found.dtype) == ((1000,), (300,), np.uint8)
     assert [type(codec).__name__ for codec in found.compressors] == (
-        ["ZstdCodec", "Crc32cCodec"] if compressed else []
+        ["ZstdCodec", "Crc32cCodec"] if coded else []
     )
 
 

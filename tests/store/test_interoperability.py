@@ -26,7 +26,7 @@ from engine.store.plan import (
     RESIDUALS,
     VERBATIM,
 )  # fmt: skip
-from engine.store.shard import decode_index, index_size_bytes
+from engine.store.shard_index import ZARR_INDEX
 
 from ..kept_stores import KINDS
 from ..laws import same_values
@@ -145,7 +145,9 @@ def test_we_read_a_shard_in_which_another_writer_leaves_out_chunks(write, tmp_pa
     (tmp_path / array.name / METADATA).write_bytes(array.metadata())
     write(tmp_path / array.name, values)
     content = (tmp_path / array.key(0)).read_bytes()
-    index = decode_index(content[-index_size_bytes(array.grid.chunks_per_shard) :], "shard")
+    index = ZARR_INDEX.decode(
+        content[-ZARR_INDEX.size_bytes(array.grid.chunks_per_shard) :], "shard"
+    )
     assert (index == ABSENT).all(axis=1).tolist() == [False, True]
     assert same_values(read_ours(tmp_path, array), values)
 

@@ -173,12 +173,14 @@ def test_no_bytes_lead_out_of_bounds(case, data):
     tables, values = case
     coder = RansCoder(tables, values.shape, values.dtype)
     content = coder.encode(values)
-    words = np.zeros((len(content) - 16) // 2 + 1, np.uint16)
+    state_bytes = 4 * tables.states
+    words = np.zeros((len(content) - state_bytes) // 2 + 1, np.uint16)
     cut = data.draw(st.integers(0, len(words) - 1))
-    words[:cut] = np.frombuffer(content, "<u2", cut, 16)
+    words[:cut] = np.frombuffer(content, "<u2", cut, state_bytes)
     states = np.array(data.draw(st.lists(st.integers(0, 2**32 - 1), min_size=4, max_size=4)), "u4")
     symbols = [np.zeros((len(coder._tables), len(values)), np.uint8) for _ in range(2)]
-    arguments = (states, words[: cut + 1], coder._tables, tables.coded.starts, tables.coded.guesses)
+    laid_out = (coder._tables, tables.coded.starts, tables.coded.guesses)
+    arguments = (states, tables.states, words[: cut + 1], *laid_out)
     found = [
         loop(*arguments, filled)
         for loop, filled in zip((rans_loops.pull, rans_loops.pull.py_func), symbols, strict=True)

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from engine.errors import InvalidInput
+from engine.geometry import RowGrid
+from engine.store.arrays import ShardedArray
 from engine.store.coding import PCODEC, RANS, ZSTD, Coded, Coding
 from engine.store.prediction import Prediction
 from engine.store.rans_fit import fit_tables
@@ -37,6 +39,25 @@ def test_it_says_what_it_is():
         {"name": RANS_CODEC, "configuration": TABLES.to_json()},
         {"name": "crc32c"},
     ]
+
+
+def test_memory_counts_what_decoding_takes_besides():
+    """A hostile store may have many positions a sample, or many samples of few."""
+    for samples, positions, expected in ((1, 10_000, 24 * 10_000), (50_000, 2, 200_000)):
+        grid = RowGrid(samples, samples, samples)
+        array = ShardedArray("latents", grid, (positions,), INT8, 0, coded=Coded(coding=CODING))
+        assert array.chunk_bytes == expected > samples * positions
+    many = Coding(RANS, tables=RansTables((RansTable(0, 0, (1,)),) * 4096))
+    assert many.scratch_bytes((1, 1)) > 4096 * 257 * 8
+    assert Coding().scratch_bytes((1000, 1000)) == 0
+
+
+def test_one_encoder_takes_all_chunks_of_a_shape():
+    rng = np.random.default_rng(0)
+    encode = CODING.encoder((8, 3), INT16)
+    for _ in range(3):
+        values = rng.integers(-300, 300, (8, 3)).astype(np.int16)
+        assert encode(values) == CODING.encode(values)
 
 
 @pytest.mark.parametrize(

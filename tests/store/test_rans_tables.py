@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import InvalidInput
-from engine.store.rans_tables import MOST_TABLES, TOTAL, RansTable, RansTables
+from engine.store.rans_tables import MOST_TABLES, STATES, TOTAL, RansTable, RansTables
 
 INT8, INT16 = np.dtype(np.int8), np.dtype(np.int16)
 
@@ -28,7 +28,8 @@ def tables_for(draw, dtype):
 
 
 def rans_tables(dtype):
-    return st.lists(tables_for(dtype), min_size=1, max_size=5).map(tuple).map(RansTables)
+    tables = st.lists(tables_for(dtype), min_size=1, max_size=5).map(tuple)
+    return st.builds(RansTables, tables, st.sampled_from(STATES))
 
 
 @given(rans_tables(INT16))
@@ -109,20 +110,26 @@ def test_tables_are_of_one_data_type(table, dtype, fits):
             tables.require(dtype)
 
 
-def as_configuration(content):
-    return {"tables": base64.b64encode(bytes(content)).decode()}
+@pytest.mark.parametrize("states", [0, 3, 8, -1, True, 2.0, "4", None])
+def test_other_numbers_of_states_are_refused(states):
+    with pytest.raises(InvalidInput, match="states"):
+        RansTables((RansTable(0, 0, (1,)),), states)
+
+
+def as_configuration(content, states=4):
+    return {"states": states, "tables": base64.b64encode(bytes(content)).decode()}
 
 
 @pytest.mark.parametrize(
     "configuration",
     [
         {},
-        {"tables": 3},
-        {"tables": None},
-        {"tables": ["AAABAQ=="]},
-        {"tables": "AAAB AQ=="},
-        {"tables": "AAABA"},
-        {"tables": "ü"},
+        {"states": 4},
+        {"tables": "AAABAQ=="},
+        *({"states": 4, "tables": tables} for tables in (3, None, ["AAABAQ=="])),
+        *({"states": 4, "tables": tables} for tables in ("AAAB AQ==", "AAABA", "ü")),
+        as_configuration([0, 0, 1, 1], states=3),
+        as_configuration([0, 0, 1, 1], states=[4]),
         as_configuration([]),
         as_configuration([0]),
         as_configuration([0, 0]),

@@ -12,13 +12,8 @@ from engine.geometry import RowGrid
 from engine.store.arrays import METADATA, ShardedArray
 from engine.store.coding import DEFAULT_CODED, Coded, Coding
 from engine.store.prediction import Prediction
-from engine.store.shard import (
-    decode_chunk,
-    decode_index,
-    encode_chunk,
-    encode_shard,
-    index_size_bytes,
-)
+from engine.store.shard import decode_chunk, encode_chunk, encode_shard
+from engine.store.shard_index import ZARR_INDEX
 
 from ..laws import same_values
 
@@ -108,7 +103,8 @@ def read_ours(folder, array):
         if not (folder / array.key(shard)).exists():
             continue
         content = (folder / array.key(shard)).read_bytes()
-        index = decode_index(content[-index_size_bytes(grid.chunks_per_shard) :], "shard")
+        size = array.index.size_bytes(grid.chunks_per_shard)
+        index = array.index.decode(content[-size:], "shard")
         start, stop = grid.shard_rows(shard)
         for chunk, first in enumerate(range(start, stop, grid.chunk_samples)):
             last = min(first + grid.chunk_samples, stop)
@@ -204,7 +200,7 @@ def test_round_trip_of_each_shape(array, tmp_path):
 
 def test_chunks_after_the_last_row_are_absent():
     made = encode_shard(np.ones((3, 2), np.int8), 2, 4)
-    index = decode_index(made.content[-index_size_bytes(4) :], "shard")
+    index = ZARR_INDEX.decode(made.content[-ZARR_INDEX.size_bytes(4) :], "shard")
     assert (index[2:] == ABSENT).all()
     assert made.chunk_crc32c[:2].all()
     assert not made.chunk_crc32c[2:].any()
@@ -212,14 +208,15 @@ def test_chunks_after_the_last_row_are_absent():
 
 def test_a_short_chunk_is_padded_with_its_last_sample():
     made = encode_shard(np.arange(14, dtype=np.int8).reshape(7, 2), 4, 2)
-    offset, length = map(int, decode_index(made.content[-index_size_bytes(2) :], "shard")[1])
+    index = ZARR_INDEX.decode(made.content[-ZARR_INDEX.size_bytes(2) :], "shard")
+    offset, length = map(int, index[1])
     content = made.content[offset : offset + length]
     rows = decode_chunk(content, (4, 2), np.dtype(np.int8), "chunk")
     assert rows.tolist() == [[8, 9], [10, 11], [12, 13], [12, 13]]
 
 
 CHUNK = encode_chunk(np.arange(24, dtype=np.int16).reshape(8, 3))
-INDEX = encode_shard(np.zeros((8, 3), np.int8), 2, 4).content[-index_size_bytes(4) :]
+INDEX = encode_shard(np.zeros((8, 3), np.int8), 2, 4).content[-ZARR_INDEX.size_bytes(4) :]
 
 
 def decode_example(content):
@@ -251,4 +248,4 @@ def test_a_flipped_bit_of_an_index_is_damage(bit):
     damaged = bytearray(INDEX)
     damaged[bit // 8] ^= 1 << bit % 8
     with pytest.raises(CorruptStore, match=r"latents/c/7/0: the shard index is damaged"):
-        decode_index(bytes(damaged), "latents/c/7/0")
+        ZARR_INDEX.decode(bytes(damaged), "latents/c/7/0")

@@ -9,7 +9,7 @@ from engine.geometry import RowGrid
 from engine.store import shard_reader
 from engine.store.arrays import ShardedArray
 from engine.store.objects import LocalObjects
-from engine.store.shard import CRC_BYTES, index_size_bytes
+from engine.store.shard_index import CRC_BYTES, ZARR_INDEX
 from engine.store.shard_reader import ShardReader
 
 from ..laws import flip_bit, same_values
@@ -45,7 +45,7 @@ class SharedObjects(CountedObjects):
 
 def laid_out(order, gaps=()):
     """The same chunks in another order, with a byte that nobody owns before those in `gaps`."""
-    index_bytes = index_size_bytes(CHUNKS)
+    index_bytes = ZARR_INDEX.size_bytes(CHUNKS)
     places = np.frombuffer(MADE.content[-index_bytes:-CRC_BYTES], "<u8").reshape(-1, 2)
     index, content = places.copy(), b""
     for chunk in order:

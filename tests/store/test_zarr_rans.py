@@ -126,7 +126,10 @@ def test_damaged_chunks_are_refused():
         array[...]
 
 
-@pytest.mark.parametrize("configuration", [{}, {"tables": ""}, {"tables": 1}])
+@pytest.mark.parametrize(
+    "configuration",
+    [{}, {"states": 4, "tables": ""}, {"states": 4, "tables": 1}, {"tables": "AAABAQ=="}],
+)
 def test_damaged_tables_are_refused(configuration):
     with pytest.raises(InvalidInput):
         RansCodec.from_dict({"name": RANS_CODEC, "configuration": configuration})

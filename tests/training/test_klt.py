@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from engine.codec.sample_format import SampleFormat
+from engine.entropy import entropy_bits
 from engine.errors import InvalidInput
 from engine.quality import peak_value, psnr_db
 from engine.sources import open_source
@@ -16,7 +17,6 @@ from engine.training import (
     torch_latents,
     torch_reconstruction,
 )
-from engine.training.rate import entropy_bits
 
 
 def images(count=600, shape=(9, 8), dtype="uint8", seed=0):

@@ -12,7 +12,6 @@ from engine.training.architectures.bounded import UNBOUNDED, Bounded, Bounds
 from engine.training.architectures.logistic_mixture import LogisticMixture
 from engine.training.architectures.residual_rate import ResidualRate
 
-UNITS = 128
 _WEIGHT_DECAY = 0.7
 _UNIT_PACE = 0.75  # of what is in steps, over the step in the samples' unit
 _SMALL = 0.01
@@ -107,20 +106,22 @@ class Transform(Architecture):
         step: float,
         price: float,
         *,
+        units: int,
         bounds: Bounds = UNBOUNDED,
         residual_step: float | None = None,
     ) -> None:
         """Start at a linear codec, whose latents have `deviations` `(channels,)`.
 
-        Samples keep within `bounds`, as the network sees them. Where residuals of a step bound the
-        error of each element, their bits count in place of the squared error.
+        Each perceptron has so many hidden units. Samples keep within `bounds`, as the network sees
+        them. Where residuals of a step bound the error of each element, their bits count in place
+        of the squared error.
         """
         (centred, forward), (back, unflatten) = klt
         with torch.no_grad():  # in steps, so that it learns as fast at any rate
             forward.weight.div_(step)
             back.weight.mul_(step)
         spread = deviations / step
-        analysis, synthesis = Analysis(forward, spread, UNITS), Synthesis(back, UNITS)
+        analysis, synthesis = Analysis(forward, spread, units), Synthesis(back, units)
         super().__init__(
             nn.Sequential(centred, analysis, Scaled(step)),
             nn.Sequential(

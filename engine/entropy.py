@@ -1,0 +1,19 @@
+"""Empirical entropy of integers: what an ideal coder needs that looks at each channel alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def entropy_bits(integers: NDArray[Any]) -> NDArray[np.float64]:
+    """Empirical entropy, bits, of each channel `(channels,)` of integers `(n, channels)`."""
+    return np.array([_entropy(channel) for channel in integers.T])
+
+
+def _entropy(integers: NDArray[Any]) -> float:
+    counts = np.bincount(integers.astype(np.int64) - int(integers.min()))
+    share = counts[counts > 0] / len(integers)
+    return float(-(share * np.log2(share)).sum())
