@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 
 from cuda_kernels.error_statistics.reference import finish
 from engine.codec.sample_format import SampleFormat
-from engine.entropy import entropy
+from engine.entropy import entropy_bits
 from engine.quality import peak_value, psnr_db
 from engine.sources import Source
 from engine.training.batches import Ranges, read_rows, thinned
 from engine.training.rate import RatePoint
 
 _SAMPLES, _ELEMENTS = 2048, 1 << 24
+_LARGEST = (1 << 15) - 1  # residual
 # Elements that lie at an end of the data's range, where that is an end of what they can be.
 _END_SHARE, _END_ELEMENTS, _END_WIDTH = 0.01, 16, 1e-6
 
@@ -24,7 +25,8 @@ _END_SHARE, _END_ELEMENTS, _END_WIDTH = 0.01, 16, 1e-6
 class HeldOut:
     """At most 2048 of the rows that are held out, or 16 million elements.
 
-    `samples` `(n, *network_shape)` is what the network sees of them, float32.
+    `samples` `(n, *network_shape)` is what the network sees of them, float32; `residual_step` is
+    that of residuals in its unit, None where there are none.
     """
 
     def __init__(
@@ -40,14 +42,8 @@ class HeldOut:
         self.samples = sample.to_network(read_rows(source, rows))
         self._sample = sample
         self._finished = self._finish(self.samples)
-        self._physical_residual_step = residual_step
+        self.residual_step = None if residual_step is None else residual_step / sample.scale
         self._peak = peak_value(sample.dtype, *sample.data_range)
-
-    @property
-    def residual_step(self) -> float | None:
-        """That of residuals, in units of the network's samples."""
-        step = self._physical_residual_step
-        return None if step is None else step / self._sample.scale
 
     @property
     def bounds(self) -> tuple[float | None, float | None]:
@@ -76,11 +72,13 @@ class HeldOut:
         return RatePoint(step, len(bits), float(bits.sum()), psnr, total, residual)
 
     def _residual_bits(self, reconstruction: NDArray[np.floating[Any]]) -> float:
-        if self._physical_residual_step is None:
+        if self.residual_step is None:
             return 0.0
         off = self._finished - self._physical(reconstruction).reshape(self._finished.shape)
-        elements: int = self.samples[0].size
-        return elements * entropy(np.rint(off / self._physical_residual_step))
+        step = self.residual_step * self._sample.scale
+        (bits,) = entropy_bits(np.rint(off / step).clip(-_LARGEST, _LARGEST).reshape(-1, 1))
+        total: float = bits * self.samples[0].size
+        return total
 
     def _finish(self, values: NDArray[np.floating[Any]]) -> NDArray[Any]:
         return finish(self._physical(values), self._sample.dtype)

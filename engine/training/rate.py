@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass
 
+_WEIGHT_BITS = 8  # that 0.02 dB leave of a weight
+
 
 @dataclass(frozen=True)
 class RatePoint:
@@ -33,3 +35,8 @@ class RatePoint:
     def as_json(self) -> dict[str, float | None]:
         """Return it as a JSON-able mapping, in which an infinite PSNR is None."""
         return asdict(self) | {"psnr_db": self.psnr_db if math.isfinite(self.psnr_db) else None}
+
+
+def decoder_bits(weights: int, samples: float) -> float:
+    """A sample's share, bits, of so many weights of a decoder."""
+    return _WEIGHT_BITS * weights / samples

@@ -45,6 +45,11 @@ class Rated(Architecture):
         self.step, self.price = step, price
         self.residuals = None if residual_step is None else ResidualRate(residual_step)
 
+    @property
+    def decoder_weights(self) -> int:
+        """How many weights the decoder has."""
+        return sum(weight.numel() for weight in self.decoder.parameters())
+
     def training_loss(self, batch: Tensor, distortion: Distortion) -> Tensor:
         """Squared error of a sample plus the price of its bits, those of residuals if any.
 

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from engine.training.architectures.bounded import UNBOUNDED, Bounds, bounded
 from engine.training.architectures.rated import Rated
 
-UNITS = 128
 _WEIGHT_DECAY = 0.7
 _UNIT_PACE = 0.75  # of what is in steps, over the step in the samples' unit
 _SMALL = 0.01
@@ -100,20 +99,22 @@ class Transform(Rated):
         step: float,
         price: float,
         *,
+        units: int,
         bounds: Bounds = UNBOUNDED,
         residual_step: float | None = None,
     ) -> None:
         """Start at a linear codec, whose latents have `deviations` `(channels,)`.
 
-        Samples keep within `bounds`, as the network sees them. Where residuals of a step bound the
-        error of each element, their bits count in place of the squared error.
+        Each perceptron has so many hidden units. Samples keep within `bounds`, as the network sees
+        them. Where residuals of a step bound the error of each element, their bits count in place
+        of the squared error.
         """
         (centred, forward), (back, unflatten) = klt
         with torch.no_grad():  # in steps, so that it learns as fast at any rate
             forward.weight.div_(step)
             back.weight.mul_(step)
         spread = deviations / step
-        analysis, synthesis = Analysis(forward, spread, UNITS), Synthesis(back, UNITS)
+        analysis, synthesis = Analysis(forward, spread, units), Synthesis(back, units)
         super().__init__(
             nn.Sequential(centred, analysis, Scaled(step)),
             nn.Sequential(
