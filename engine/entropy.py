@@ -13,6 +13,15 @@ def entropy_bits(integers: NDArray[Any]) -> NDArray[np.float64]:
     return np.array([_entropy(channel) for channel in integers.T])
 
 
+def sample_bits(integers: NDArray[Any]) -> NDArray[np.float64]:
+    """Bits of a sample in each channel `(channels,)` of integers `(n, channels, *grid)`.
+
+    All positions of the grid share the channel's distribution.
+    """
+    rows = np.moveaxis(integers, 1, -1).reshape(-1, integers.shape[1])
+    return entropy_bits(rows) * (len(rows) / len(integers))
+
+
 def _entropy(integers: NDArray[Any]) -> float:
     counts = np.bincount(integers.astype(np.int64) - int(integers.min()))
     share = counts[counts > 0] / len(integers)

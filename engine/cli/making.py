@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from engine.runtime.codec import Codec
 
 ARCHITECTURES = ("conv", "deep", "denoising", "dense", "sparse", "vae")
-FOR_A_RATE = ("klt", "transform")
+FOR_A_RATE = ("klt", "transform", "conv-transform")
 
 _bits_choice = click.Choice(["8", "16"])
 _weights_choice = click.Choice(["auto", "float32", "float16", "int8"])
@@ -59,12 +59,14 @@ channels_option = click.option(
 @click.option("--target-bytes", type=float, help="For a rate: bytes a sample's latents take.")
 @click.option("--rate-lambda", type=float, help="For a rate: squared error a bit may cost.")
 @click.option("--loss", type=click.Choice(["mse", "bce"]), default="mse", show_default=True)
-@click.option("--epochs", type=click.IntRange(1), help="20, of transform 1500 steps.")
-@click.option("--batch-size", type=click.IntRange(1), help="64, of transform 128.")
+@click.option("--epochs", type=click.IntRange(1), help="20, of transforms thousands of steps.")
+@click.option(
+    "--batch-size", type=click.IntRange(1), help="64, of transform 128, of conv-transform by size."
+)
 @click.option("--learning-rate", type=float, help="Peak of the schedule.")
 @click.option(
     "--patience", type=click.IntRange(1),
-    help="Epochs without a better validation loss before it ends: 10, of transform all.",
+    help="Epochs without a better validation loss before it ends: 10, of transforms all.",
 )  # fmt: skip
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option(
@@ -96,8 +98,9 @@ def train_command(
     DATA is a .npy, .npz or IDX file, a Zarr array or a folder of images. Interrupted with Ctrl-C,
     the same command goes on where it stopped.
 
-    klt, the linear codec, and transform, a network trained from it on, meet a target that you
-    give: --target-psnr, --target-bytes or --rate-lambda. The others take --latent-dim.
+    klt, the linear codec, transform, a network trained from it on, and conv-transform, the same for
+    larger images and volumes, meet a target that you give: --target-psnr, --target-bytes or
+    --rate-lambda. The others take --latent-dim.
 
     Example: engine train digits.npy digits.codec --arch conv --latent-dim 32
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.store.coding import PCODEC, ZSTD, Coded, Coding
+from engine.store.least_absolute import least_absolute
 from engine.store.prediction import NO_PREDICTION, WEIGHT_BITS, Prediction
 
 _FAST_ZSTD, _SLOW_ZSTD = 1, 6  # the second is the highest that keeps to about 50 MB/s
@@ -18,7 +20,6 @@ _TRIED_PREDICTIONS = 2
 _WORTH_IT = 0.998
 _FITTED_VALUES = 1 << 16
 _COUNTED_VALUES = 1 << 20
-_FITTING_ROUNDS = 6
 # How far neighbours of a weighted sum lie at most, all axes together, by the number of axes.
 _REACH = {1: 2, 2: 3, 3: 2}
 
@@ -33,14 +34,24 @@ def choose_coding(chunks: Sequence[NDArray[Any]], *, portable: bool) -> Coded:
     The predictions of least entropy are tried with every coding; a dearer one must save something.
     """
     dtype = chunks[0].dtype
-    best, smallest = Coded(), float("inf")
+    best, smallest = Coded(), math.inf
     for prediction in _promising(chunks):
         differences = [prediction.to_differences(chunk) for chunk in chunks]
         for coding in _codings(dtype, portable=portable):
-            size = sum(len(coding.encode(chunk)) for chunk in differences)
-            if size < smallest * _WORTH_IT:
+            size = _size_bytes(coding, differences, smallest * _WORTH_IT)
+            if size is not None:
                 best, smallest = Coded(prediction, coding), size
     return best
+
+
+def _size_bytes(coding: Coding, chunks: Sequence[NDArray[Any]], limit: float) -> int | None:
+    """What the chunks take; None as soon as that isn't below the limit."""
+    size = 0
+    for chunk in chunks:
+        size += len(coding.encode(chunk))
+        if size >= limit:
+            return None
+    return size
 
 
 def _codings(dtype: np.dtype[Any], *, portable: bool) -> Iterator[Coding]:
@@ -95,7 +106,7 @@ def _fitted(chunks: Sequence[NDArray[Any]]) -> Iterator[Prediction]:
         and max(map(abs, offset)) <= 2
         and next(step for step in offset if step) > 0
     )
-    weights = np.rint(_least_absolute(*_equations(chunks, offsets)) * (1 << WEIGHT_BITS))
+    weights = np.rint(least_absolute(*_equations(chunks, offsets)) * (1 << WEIGHT_BITS))
     if np.abs(weights).max() < 1 << 12:
         yield Prediction(offsets=offsets, weights=tuple(int(weight) for weight in weights))
 
@@ -113,20 +124,6 @@ def _equations(
         there = [slice(max(-step, 0), -step if step > 0 else None) for step in offset]
         neighbours[place][(slice(None), *here)] = samples[(slice(None), *there)]
     return neighbours.reshape(len(offsets), -1).T, samples.reshape(-1)
-
-
-def _least_absolute(
-    neighbours: NDArray[np.float64], values: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Weights of least absolute deviation, by iteratively reweighted least squares."""
-    importance = np.ones(len(values))
-    for _ in range(_FITTING_ROUNDS):
-        weighted = neighbours.T * importance
-        normal = weighted @ neighbours
-        normal += np.eye(len(normal)) * (1e-9 * np.trace(normal) + 1e-9)
-        weights = np.linalg.solve(normal, weighted @ values)
-        importance = 1 / np.maximum(np.abs(values - neighbours @ weights), 0.5)
-    return np.asarray(weights, np.float64)
 
 
 def _entropy_bits(values: NDArray[Any]) -> float:

@@ -176,7 +176,7 @@ class CompressionJob:
                 return plan.with_coded(begun.arrays)
         if self.guarantee.is_plain:
             return choose_latents_alone(plan, self.codec, self.blocks)
-        return choose_codings(plan, self._guaranteed(plan), self.blocks)
+        return choose_codings(plan, self._guaranteed(plan), self.blocks, self.running.workers)
 
     def _grid(self) -> RowGrid:
         sample, latent = self.codec.manifest.sample, self.codec.manifest.latent

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from engine.codec.certificate import Certificate
 from engine.errors import GuaranteeViolated
 from engine.jobs.gaps import fill_gaps
+from engine.jobs.hopeless_ways import hopeless_ways
 from engine.jobs.rules import Rules
 from engine.jobs.shard_facts import SourceFacts, error_fields, quality_codes
 from engine.jobs.shard_task import Blocks, MadeShard, Making
@@ -47,17 +48,20 @@ class GuaranteedShards:
         return functools.partial(self._kept, self.run(samples, count, source), source)
 
     def _kept(self, shard: ShardSamples, source: SourceFacts) -> MadeShard:
-        """Try all ways on the samples of a shard, encode them, and keep the smallest.
+        """Try the ways on the samples of a shard, encode them, and keep the smallest.
 
         Raises:
             GuaranteeViolated: what was encoded doesn't decode to what went in.
         """
         latents = self._encoded({LATENTS: shard.latents} if shard.latents is not None else {})
+        tried = ways(
+            shard,
+            self.rules,
+            keep_latents=self.plan.keep_latents,
+            without=hopeless_ways(shard, self.rules, self.plan),
+        )
         made, way = min(
-            (
-                (self._made(way, latents), way)
-                for way in ways(shard, self.rules, keep_latents=self.plan.keep_latents)
-            ),
+            ((self._made(way, latents), way) for way in tried),
             key=lambda pair: sum(len(found.content) for found in pair[0].values()),
         )
         self._check(made, way)

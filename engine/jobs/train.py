@@ -30,8 +30,9 @@ from engine.sources import Source, open_source
 if TYPE_CHECKING:
     from engine.training import Progress, RateTarget, Trained
 
-FOR_A_RATE = ("klt", "transform")
-EPOCHS, BATCH, PATIENCE, RATED_BATCH = 20, 64, 10, 128
+FOR_A_RATE = ("klt", "transform", "conv-transform")
+CONVOLUTIONAL = ("conv", "conv-transform")
+EPOCHS, BATCH, PATIENCE = 20, 64, 10
 LEARNING_CURVE = "learning_curve.png"
 _CHECKED_SAMPLES = 256
 # Of the range of a latent, and of that of the data: many times what float32 networks differ by.
@@ -71,12 +72,14 @@ def train(
         data: a path or an array-like of shape `(samples, *sample_shape)`.
         path: folder of the codec; its training state lies beside it until the codec is written.
         key: which array of an `.npz` file or Zarr group.
-        arch: `klt`, the linear codec, or `transform`, a network trained from it on (or the linear
-            codec where that is better), for the rate that is asked for; the name of another
+        arch: for the rate that is asked for `klt`, the linear codec, or a network trained from
+            a linear codec on (or that one where it is better): `transform` for vectors and small
+            samples, `conv-transform` for larger images, signals and volumes; the name of another
             network (`engine.training.ARCHITECTURES`), or your own `(encoder, decoder)` pair of
             `torch.nn.Module`, which see float32 in 0..1, channels first.
         latent_dim: numbers per latent; by default a 24th of the bytes of a sample. Of codecs for a
-            rate the most they may be; by default as many as carry rate.
+            rate the most they may be (of `conv-transform`, per block); by default as many as carry
+            rate.
         target_psnr: for a rate: PSNR, dB, of held-out samples; 30 where no target is given.
         target_bytes: for a rate: bytes a held-out sample's latents take at their entropy.
         rate_lambda: for a rate: squared error of a sample, summed over its elements with the
@@ -86,12 +89,13 @@ def train(
             half the step.
         weights: how the networks' weights are kept: `auto`, in as few bytes as a loss of 0.02 dB
             allows; `float32`, `float16` or `int8`, whatever that loses.
-        epochs: passes over the training samples; 20, of `transform` as many as make 1500 steps,
-            over a part of large data.
-        batch_size: samples per step; 64, of `transform` 128.
+        epochs: passes over the training samples; 20, of `transform` as many as make 3000 steps, of
+            `conv-transform` 1500, over a part of large data.
+        batch_size: samples per step; 64, of `transform` 128, of `conv-transform` as many as have
+            some hundred blocks.
         learning_rate: peak of the schedule.
         patience: epochs without a better validation loss after which training ends; 10, of
-            `transform` all.
+            transforms all.
         seed: of initial weights, order and noise.
         channels: where samples keep their channels.
         arch_options: further options of the architecture, such as `{"noise": 0.3}`.
@@ -131,7 +135,7 @@ def train(
                 {"most_channels": latent_dim, **shared},
                 {
                     "epochs": epochs,
-                    "batch_size": batch_size or RATED_BATCH,
+                    "batch_size": batch_size,
                     "patience": patience,
                     **run,
                 },
@@ -231,11 +235,11 @@ def _fit_for_a_rate(
     shared: Mapping[str, Any],
     schedule: Mapping[str, Any],
 ) -> Trained:
-    from engine.training import fit_klt, fit_transform
+    from engine.training import TRANSFORM_KINDS, fit_klt, fit_transform
 
     if arch == "klt":
         return fit_klt(source, sample, target, **shared)
-    return fit_transform(source, sample, target, **shared, **schedule)
+    return fit_transform(source, sample, target, kind=TRANSFORM_KINDS[arch], **shared, **schedule)
 
 
 def _check_rated(arch: str, loss: str, arch_options: Mapping[str, float] | None) -> None:
@@ -248,8 +252,8 @@ def _check_rated(arch: str, loss: str, arch_options: Mapping[str, float] | None)
 def _check_no_target(*targets: float | None) -> None:
     if any(target is not None for target in targets):
         raise InvalidInput(
-            "target_psnr, target_bytes and rate_lambda are for arch 'klt' and 'transform'; "
-            "others take latent_dim"
+            "target_psnr, target_bytes and rate_lambda are for arch "
+            f"{', '.join(map(repr, FOR_A_RATE))}; others take latent_dim"
         )
 
 
@@ -257,7 +261,7 @@ def _view(
     source: Source, arch: Any, channels: Channels | Literal["auto"]
 ) -> tuple[tuple[int, ...], bool]:
     shape = source.sample_shape
-    if arch == "conv" and len(shape) == 1:
+    if arch in CONVOLUTIONAL and len(shape) == 1:
         return (1, *shape), False  # a convolution sees a vector as a signal of one channel
     return network_view(shape, channels)
 

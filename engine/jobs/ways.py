@@ -5,24 +5,40 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from numcodecs import zstd
 from numpy.typing import NDArray
 
+from engine.compiled import compile_loop
 from engine.jobs.rules import Rules, middle
 from engine.runtime.quantiser import Bounds, HostQuantiser, Quantised, Quantiser
 from engine.store.ledger import Mode
 from engine.store.plan import LATENTS, PATCHED, PATCHES, QUANTISED, RESIDUALS, VERBATIM
+from engine.store.zstd_frame import compress_frame
 
 _ZSTD_LEVEL = 3
 # Below this, in bits an element, no sample is worth looking at as an exception.
 _CHEAP_RESIDUAL_BITS = 2.0
 _LOOKED_AT = 4096
 _ARRAYS = tuple(field.name for field in dataclasses.fields(Quantised))
+
+
+class Kind(NamedTuple):
+    """What is tried: residuals of the network or not, at the `attempt`th step, with exceptions.
+
+    Exceptions are the samples that cost more than themselves.
+    """
+
+    uses_network: bool
+    attempt: int
+    has_exceptions: bool
+
+
+AS_IT_IS = Kind(uses_network=False, attempt=-1, has_exceptions=True)
+"""Verbatim, which always holds."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +49,7 @@ class Way:
     are those of the residuals or plainly quantised samples.
     """
 
+    kind: Kind
     mode: Mode
     rows: Mapping[str, NDArray[Any]]
     max_abs_error: NDArray[np.float64]
@@ -79,31 +96,49 @@ class ShardSamples:
     def compressed_bits(self, row: int) -> int:
         """What a sample takes by itself; every step asks, so it is compressed only once."""
         if row not in self._sizes:
-            self._sizes[row] = 8 * len(zstd.compress(self.samples[row], _ZSTD_LEVEL))
+            self._sizes[row] = 8 * len(compress_frame(self.samples[row], _ZSTD_LEVEL))
         return self._sizes[row]
 
 
-def ways(shard: ShardSamples, rules: Rules, *, keep_latents: bool) -> Iterator[Way]:
-    """All ways worth encoding; the last of them, verbatim, always holds.
+def ways(
+    shard: ShardSamples,
+    rules: Rules,
+    *,
+    keep_latents: bool,
+    without: Container[Kind] = frozenset(),
+) -> Iterator[Way]:
+    """All ways worth encoding, but for those `without`; one at least.
 
     Latents are among the rows where the mode needs them, and wherever `keep_latents` is set.
     """
     kept = {LATENTS: shard.latents} if keep_latents and shard.latents is not None else {}
+    found = False
+    for way in _proved(shard, rules, kept, without):
+        found = True
+        yield way
+    if rules.guarantee.kind != "none" and not (found and AS_IT_IS in without):
+        nothing = np.zeros(len(shard.samples))
+        rows = {VERBATIM: shard.samples, **kept}
+        yield Way(AS_IT_IS, Mode.VERBATIM, rows, nothing, nothing)
+
+
+def _proved(
+    shard: ShardSamples, rules: Rules, kept: Mapping[str, Any], without: Container[Kind]
+) -> Iterator[Way]:
+    """The ways that hold by residuals; `kept` are rows that all of them have."""
     if shard.reconstruction is not None and rules.room is not None:
         network = _Attempts(shard, rules, None, rules.room, np.dtype(np.int16))
-        for attempt in network.all(rules.residual_steps):
+        for kind, attempt in network.all(rules.residual_steps, without):
             mode = Mode.RESIDUALS if attempt.residuals.any() else Mode.LATENTS
             named = RESIDUALS if mode is Mode.RESIDUALS else None
-            yield attempt.way(mode, named, {LATENTS: shard.latents}, base=0.0)
+            yield attempt.way(kind, mode, named, {LATENTS: shard.latents}, base=0.0)
     if rules.guarantee.kind == "none":
         return
     base = rules.base if rules.base is not None else _base(shard, rules)
     if rules.quantised_dtype is not None and base is not None:
         plain = _Attempts(shard, rules, base, 0.0, rules.quantised_dtype)
-        for attempt in plain.all(rules.quantised_steps):
-            yield attempt.way(Mode.QUANTISED, QUANTISED, kept, base=base)
-    nothing = np.zeros(len(shard.samples))
-    yield Way(Mode.VERBATIM, {VERBATIM: shard.samples, **kept}, nothing, nothing)
+        for kind, attempt in plain.all(rules.quantised_steps, without):
+            yield attempt.way(kind, Mode.QUANTISED, QUANTISED, kept, base=base)
 
 
 def _base(shard: ShardSamples, rules: Rules) -> float | None:
@@ -125,7 +160,9 @@ class _Attempt(Quantised):
     samples: NDArray[Any]
     step: float
 
-    def way(self, mode: Mode, name: str | None, latents: Mapping[str, Any], base: float) -> Way:
+    def way(
+        self, kind: Kind, mode: Mode, name: str | None, latents: Mapping[str, Any], base: float
+    ) -> Way:
         rows = dict(latents)
         if name is not None:
             carried = name == QUANTISED and self.patched.any()
@@ -136,7 +173,7 @@ class _Attempt(Quantised):
             rows[PATCHED] = patched
             rows[PATCHES] = np.where(patched, self.samples, self.samples.dtype.type(0))
         step = self.step if name is not None else 0.0
-        return Way(mode, rows, self.max_abs_error, self.sum_squared_error, step, base)
+        return Way(kind, mode, rows, self.max_abs_error, self.sum_squared_error, step, base)
 
     def with_exceptions(self, chosen: NDArray[np.bool_]) -> _Attempt:
         """The same with some samples kept whole."""
@@ -159,13 +196,30 @@ class _Attempt(Quantised):
 def _carried(values: NDArray[Any], patched: NDArray[np.uint8]) -> NDArray[Any]:
     """Values `(n, elements)` with the one before in place of what is patched, which nobody reads.
 
-    So the edges of a gap are as easy to predict as the rest.
+    So the edges of a gap are as easy to predict as the rest; what comes before a first gap ends is
+    the first value there is.
     """
-    whole = patched == 0
-    place = np.where(whole, np.arange(values.shape[1]), 0)
-    np.maximum.accumulate(place, axis=1, out=place)
-    first = np.argmax(whole, axis=1)
-    return np.take_along_axis(values, np.maximum(place, first[:, np.newaxis]), axis=1)
+    carried = np.empty_like(values)
+    _carrying()(values, patched, carried)
+    return carried
+
+
+@functools.cache
+def _carrying() -> Callable[..., None]:
+    return compile_loop(_carry)
+
+
+def _carry(values: NDArray[Any], patched: NDArray[np.uint8], carried: NDArray[Any]) -> None:
+    for sample in range(values.shape[0]):
+        before = values[sample, 0]
+        for element in range(values.shape[1]):
+            if not patched[sample, element]:
+                before = values[sample, element]
+                break
+        for element in range(values.shape[1]):
+            if not patched[sample, element]:
+                before = values[sample, element]
+            carried[sample, element] = before
 
 
 class _Attempts:
@@ -182,7 +236,9 @@ class _Attempts:
         self._shard, self._rules = shard, rules
         self._base, self._tolerance, self._dtype = base, tolerance, dtype
 
-    def all(self, steps: tuple[float, ...]) -> Iterator[_Attempt]:
+    def all(
+        self, steps: tuple[float, ...], without: Container[Kind]
+    ) -> Iterator[tuple[Kind, _Attempt]]:
         """What holds at each step, with and without the samples that cost more than themselves."""
         if self._rules.guarantee.kind == "none":
             attempts = iter([self._at(0.0)])
@@ -190,12 +246,13 @@ class _Attempts:
             attempts = self._where_needed(steps)
         else:
             attempts = (self._at(step) for step in steps)
-        for found in attempts:
+        for number, found in enumerate(attempts):
+            whole, partly = (Kind(self._base is None, number, partly) for partly in (False, True))
             attempt = found.with_exceptions(self._too_far(found))
-            yield attempt
-            expensive = _expensive(attempt, self._shard)
-            if expensive.any():
-                yield attempt.with_exceptions(expensive)
+            if whole not in without:
+                yield whole, attempt
+            if partly not in without and (expensive := _expensive(attempt, self._shard)).any():
+                yield partly, attempt.with_exceptions(expensive)
 
     def _at(self, step: float, rows: NDArray[np.bool_] | None = None) -> _Attempt:
         bounds = Bounds(step, self._tolerance, self._rules.max_error)

@@ -16,6 +16,8 @@ from engine.training.batches import Ranges, read_rows, thinned
 from engine.training.rate import RatePoint
 
 _SAMPLES, _ELEMENTS = 2048, 1 << 24
+# Elements that lie at an end of the data's range, where that is an end of what they can be.
+_END_SHARE, _END_ELEMENTS, _END_WIDTH = 0.01, 16, 1e-6
 
 
 class HeldOut:
@@ -32,6 +34,16 @@ class HeldOut:
         self._sample = sample
         self._finished = self._finish(self.samples)
         self._peak = peak_value(sample.dtype, *sample.data_range)
+
+    @property
+    def bounds(self) -> tuple[float | None, float | None]:
+        """The ends of the network's range that many of the elements lie at, as black does."""
+        enough = max(_END_ELEMENTS, _END_SHARE * self.samples.size)
+        low, high = self._sample.network_range
+        return (
+            low if np.count_nonzero(self.samples <= low + _END_WIDTH) >= enough else None,
+            high if np.count_nonzero(self.samples >= high - _END_WIDTH) >= enough else None,
+        )
 
     def measure(
         self, step: float, bits: NDArray[np.float64], reconstruction: NDArray[np.floating[Any]]

@@ -8,7 +8,7 @@ import pytest
 from engine.guarantee import Guarantee
 from engine.jobs.rules import make_rules
 from engine.jobs.survey import survey
-from engine.jobs.ways import ShardSamples, ways
+from engine.jobs.ways import ShardSamples, _carried, ways
 from engine.sources import open_source
 from engine.store.ledger import Mode
 
@@ -217,3 +217,16 @@ def test_without_a_promise_the_network_has_what_it_can_and_the_rest_is_kept():
     assert only.mode is Mode.LATENTS
     assert only.fields()["patches"] == 1 + FIELD[5].size
     np.testing.assert_array_equal(only.rows["patched"].nonzero()[0], [2] + [5] * FIELD[5].size)
+
+
+@pytest.mark.parametrize("dtype", ["i1", "i2", "i4"])
+def test_what_is_patched_carries_the_value_before(dtype):
+    rng = np.random.default_rng(0)
+    values = rng.integers(-9, 9, (40, 11)).astype(dtype)
+    patched = (rng.random((40, 11)) < np.linspace(0, 1, 40)[:, None]).astype(np.uint8)
+    expected = values.copy()
+    for row, gaps in zip(expected, patched, strict=True):
+        kept = np.flatnonzero(gaps == 0)
+        for place in np.flatnonzero(gaps):
+            row[place] = row[[*kept[kept < place][-1:], *kept[:1], 0][0]]
+    np.testing.assert_array_equal(_carried(values, patched), expected)

@@ -1,5 +1,7 @@
 """The transform: it starts at the linear codec, ends better than it or gives way to it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,13 @@ import torch
 from engine.codec.sample_format import SampleFormat
 from engine.errors import InvalidInput
 from engine.sources import open_source
-from engine.training import choose_target, fit_klt, fit_transform, torch_latents
+from engine.training import (
+    TRANSFORM_KINDS,
+    choose_target,
+    fit_klt,
+    fit_transform,
+    torch_latents,
+)
 from engine.training.architectures.transform import Transform
 from engine.training.batches import split_rows
 from engine.training.distortion import mean_squared_error
@@ -122,9 +130,9 @@ def test_a_resumed_run_equals_an_uninterrupted_one(weights_of, tmp_path):
         fitted(samples, 25.0, epochs=3, checkpoint=tmp_path)
 
 
-def test_without_epochs_it_takes_a_number_of_steps(monkeypatch):
-    monkeypatch.setattr("engine.training.transforming.STEPS", 24)
-    few, many = (fitted(bumps(count), batch_size=30) for count in (40, 3000))
+def test_without_epochs_it_takes_a_number_of_steps():
+    brief = replace(TRANSFORM_KINDS["transform"], steps=24)
+    few, many = (fitted(bumps(count), batch_size=30, kind=brief) for count in (40, 3000))
     assert (len(few.history), few.training_samples) == (20, 36)
     assert (len(many.history), many.training_samples) == (8, 90)
     given = fitted(bumps(3000), batch_size=300, epochs=1)

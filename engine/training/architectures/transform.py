@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from engine.training.architectures.architecture import Architecture, Distortion
-from engine.training.architectures.logistic_mixture import LogisticMixture
+from engine.training.architectures.bounded import UNBOUNDED, Bounds, bounded
+from engine.training.architectures.rated import Rated
 
 ENCODER_UNITS, DECODER_UNITS = 256, 512
 _WEIGHT_DECAY = 0.7
@@ -50,44 +50,40 @@ class Scaled(nn.Module):
         return values * self.factor
 
 
-class Transform(Architecture):
-    """A nonlinear transform, trained for the price of its bits and the error of its samples.
-
-    Latents are in the samples' unit and are coded as integers of one `step`; a bit costs `price`.
-    Noise stands for rounding while it trains.
-
-    Source: Balle, Laparra and Simoncelli, "End-to-end optimized image compression", 2017.
-    """
+class Transform(Rated):
+    """A nonlinear transform of samples as vectors, trained for a rate."""
 
     summary = "linear maps that start at the KLT, each beside a small network, trained for a rate"
+    decodes_noise = True
 
-    def __init__(self, klt: LinearModules, deviations: Tensor, step: float, price: float) -> None:
-        """Start at a linear codec, whose latents have `deviations` `(channels,)`."""
+    def __init__(
+        self,
+        klt: LinearModules,
+        deviations: Tensor,
+        step: float,
+        price: float,
+        bounds: Bounds = UNBOUNDED,
+    ) -> None:
+        """Start at a linear codec, whose latents have `deviations` `(channels,)`.
+
+        Samples keep within `bounds`, as the network sees them.
+        """
         (centred, forward), (back, unflatten) = klt
         with torch.no_grad():  # in steps, so that it learns as fast at any rate
             forward.weight.div_(step)
             back.weight.mul_(step)
         super().__init__(
             nn.Sequential(centred, ResidualPerceptron(forward, ENCODER_UNITS), Scaled(step)),
-            nn.Sequential(Scaled(1 / step), ResidualPerceptron(back, DECODER_UNITS), unflatten),
+            nn.Sequential(
+                Scaled(1 / step),
+                ResidualPerceptron(back, DECODER_UNITS),
+                unflatten,
+                *bounded(bounds),
+            ),
+            deviations,
+            step,
+            price,
         )
-        self.prior = LogisticMixture(deviations / step)
-        self.step, self.price = step, price
-
-    def training_loss(self, batch: Tensor, distortion: Distortion) -> Tensor:
-        """Squared error of a sample plus the price of its bits; noisy only while it trains."""
-        latents = self.encoder(batch).float() / self.step
-        noise = torch.rand_like(latents) - 0.5
-        coded = latents + noise if self.training else torch.round(latents)
-        error = batch[0].numel() * distortion(self.decoder(coded * self.step), batch)
-        return error + self.price * self.prior.bits(coded).mean()
-
-    def validation_loss(self, batch: Tensor, distortion: Distortion) -> Tensor:
-        """Return the same of integers."""
-        return self.training_loss(batch, distortion)
-
-    def start_at(self, mean: Tensor) -> None:
-        """Stay at the linear codec, which has its mean."""
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Only the perceptrons decay: the linear maps are right from the start."""
