@@ -15,7 +15,7 @@ from engine.errors import EngineError
 
 BENCHMARKS = (
     "bulk", "decode", "random", "memory", "open", "kernels", "entropy", "guarantee", "latents",
-    "gpu",
+    "quality", "gpu",
 )  # fmt: skip
 RESULTS = Path(__file__).parent / "results"
 

@@ -27,7 +27,7 @@ from bench.workloads import varied_digits
 from engine.entropy import entropy_bits
 from engine.geometry import RowGrid, plan_grid
 from engine.jobs.choose_latent_coding import choose_latent_coding
-from engine.sources import spread_rows
+from engine.jobs.codings import tried_chunks
 from engine.store.arrays import ShardedArray
 from engine.store.coding import LATENT_CODING, Coded, Coding
 
@@ -37,7 +37,6 @@ TARGET_PSNR = 20.7
 ROUNDS = 15
 # Standard deviations of the first and the last channel, and channels, by bytes a sample.
 RATES = {3: (0.8, 0.1, 40), 9: (2.0, 0.1, 64), 27: (8.0, 0.15, 96)}
-_CHOSEN_CHUNKS = 16
 _TIMED_CHUNKS = 16
 _SAMPLE_BYTES = 784
 
@@ -57,9 +56,7 @@ class StoredLatents:
     def of(cls, latents: NDArray[Any], chunk_samples: int | None = None) -> StoredLatents:
         """Choose as a job does, from chunks spread over the data."""
         grid = plan_grid(len(latents), _SAMPLE_BYTES, latents[0].nbytes, chunk_samples)
-        size = grid.chunk_samples
-        places = spread_rows(len(latents) // size, _CHOSEN_CHUNKS).tolist()
-        chunks = [latents[place * size : (place + 1) * size] for place in places]
+        chunks = [latents[start:stop] for start, stop in tried_chunks(grid)]
         return cls(latents, grid, choose_latent_coding(chunks, len(latents)))
 
     def over_entropy(self) -> float:

@@ -61,7 +61,7 @@ def open_readers(name: str, count: int, folder: Path, opened: ExitStack) -> dict
     """Readers of the same samples, by name; `opened` closes them."""
     workload, samples = make_workload(name), varied_digits(count)
     path = folder / "store.zarr"
-    engine.compress(samples, path, workload.codec, device="cpu")
+    engine.compress(samples, path, workload.codec, device="cpu", portable=True)
     store = opened.enter_context(engine.open(path, "cpu", cache_bytes=0))
     raw = write_raw_zarr(folder / "raw.zarr", samples, store.contents.part.chunk_samples)
     bare = opened.enter_context(BareReader(path, workload.codec.files.role(DECODER)))

@@ -52,7 +52,7 @@ def to_json(ratios: Sequence[Ratio]) -> dict[str, Any]:
 
 def print_ratios(ratios: Sequence[Ratio]) -> None:
     """Print a table."""
-    width = max(len(ratio.what) for ratio in ratios)
+    width = max((len(ratio.what) for ratio in ratios), default=0)
     print(f"\n{'':{width}}  {'measured':>9}      {'target':>8}{'aim':>8}")
     for ratio in ratios:
         sign = "<" if ratio.at_most else ">"

@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 
 PEERS = (
     "zstd", "blosc2", "pcodec", "zfp", "sz3", "sperr", "jpeg", "jpeg-2000", "webp", "jpeg-xl",
-    "quantised", "klt", "faiss",
+    "quantised", "faiss",
 )  # fmt: skip
+TRAINED = ("klt", "transform", "conv-transform")
+NOTHING = "nothing"
 _WIDTH = 200  # where nothing tells how wide the terminal is
 _NARROW = 140
 _LEFT_OUT = {
@@ -34,6 +36,11 @@ _LEFT_OUT = {
 @click.option(
     "--codec", "codecs", multiple=True, type=click.Path(path_type=Path),
     help="A trained codec to measure; may be repeated.",
+)  # fmt: skip
+@click.option(
+    "--train", "train", multiple=True, type=click.Choice((*TRAINED, NOTHING)),
+    help="Train this codec at several rates; may be repeated. Without it klt, and where no --codec "
+    "is given the network that suits the samples.",
 )  # fmt: skip
 @click.option(
     "--peers", multiple=True, type=click.Choice(PEERS),
@@ -59,19 +66,23 @@ _LEFT_OUT = {
 @click.option("--seed", type=int, default=0, show_default=True, help="Draws what is held out.")
 @key_option
 @json_option
-def bench_command(data: str, *, as_json: bool, **options: Any) -> None:
-    """Compare codecs on DATA: yours, and those that others would use.
+def bench_command(data: str, *, train: tuple[str, ...], as_json: bool, **options: Any) -> None:
+    """Compare codecs on DATA: ours, trained here, and those that others would use.
 
-    Samples are coded at several settings and decoded again; every byte counts. Codecs are only
-    measured: hold out samples that they never saw (--held-out), or they are flattered. Ends with
-    advice.
+    A part of DATA is held out. Codecs of ours learn from the rest, at several rates; all are
+    measured on what was held out: coded at several settings and decoded again, every byte counted.
+    Ends with advice.
 
-    Example: engine bench digits.npy --codec digits.codec --peers jpeg-xl --peers klt --out compared
+    A --codec that you trained is only measured: hold out samples that it never saw (--held-out),
+    or it is flattered.
+
+    Example: engine bench digits.npy --peers jpeg-xl --peers webp --out compared
     """
     from engine.comparing.compare import compare
 
-    with progress_bar("measuring") as update:
-        found = compare(data, progress=update, **options)
+    chosen = [name for name in train if name != NOTHING] if train else None
+    with progress_bar("comparing") as update:
+        found = compare(data, train=chosen, progress=update, **options)
     if as_json:
         print_json(found.to_json())
         return

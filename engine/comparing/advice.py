@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from engine.comparing.facts import Facts
 from engine.comparing.point import Point
+from engine.comparing.savings import saving
 
 MAX_LEVELS = 4
 _PSNR_STEP_DB = 5
+_MOST_PSNR_DB = 80  # whoever wants more asks for a bound
 _RECALLS = (0.8, 0.9, 0.95, 0.99)
-_CLOSE = 1.03
+_CLOSE, _LITTLE = 1.03, 1.05
+_LINEAR, _WORTH = "klt", 0.01
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,13 @@ def advise(points: Sequence[Point], facts: Facts) -> tuple[str, ...]:
     ranked = [(level, _rank(points, level, facts)) for level in levels]
     ranked = [(level, found) for level, found in ranked if found]
     lines = [_sentence(level, found, facts) for level, found in ranked]
-    return (*lines, _summary(points, [found[0] for _, found in ranked], facts))
+    winners = [found[0] for _, found in ranked]
+    return (
+        *lines,
+        *_beside_linear(points),
+        *_how(winners, facts),
+        _summary(points, winners, facts),
+    )
 
 
 def _bound_levels(points: Sequence[Point]) -> list[Level]:
@@ -58,7 +67,8 @@ def _quality_levels(points: Sequence[Point]) -> list[Level]:
     if not finite:
         return []
     tail = len(finite) // 10  # what few codecs reach, or fall below, is nobody's demand
-    first, last = (math.floor(end / _PSNR_STEP_DB) for end in (finite[tail], finite[-1 - tail]))
+    ends = (min(finite[at], _MOST_PSNR_DB) for at in (tail, -1 - tail))
+    first, last = (math.floor(end / _PSNR_STEP_DB) for end in ends)
     return [_psnr_level(at * _PSNR_STEP_DB) for at in _spread(range(first, last + 1))]
 
 
@@ -95,13 +105,10 @@ def _sentence(level: Level, ranked: Sequence[Point], facts: Facts) -> str:
     size = best.sample_bytes(facts.for_samples)
     text = (
         f"{level.words}: {_named(best)} needs {size:.4g} bytes a sample, "
-        f"{facts.sample_bytes / size:.1f} times less than raw ({_quality(best)})"
+        f"{_beside_raw(size, facts)} ({_quality(best)})"
     )
     if others:
         text += f"; {_beside(best, others[0], facts)}"
-    real = next((point for point in others if not point.is_estimate), None)
-    if best.is_estimate and real is not None and real != others[0]:
-        text += f"; of what can be written today, {_beside(best, real, facts)}"
     ours = next((point for point in ranked if point.is_ours), None)
     if ours is not None and not best.is_ours:
         size = ours.sample_bytes(facts.for_samples)
@@ -110,17 +117,27 @@ def _sentence(level: Level, ranked: Sequence[Point], facts: Facts) -> str:
     return f"{text}."
 
 
+def _beside_raw(size: float, facts: Facts) -> str:
+    times = facts.sample_bytes / size
+    if times >= _LITTLE:
+        return f"{times:.1f} times less than raw"
+    return (
+        "about as much as raw" if times > 1 / _LITTLE else f"{1 / times:.1f} times as much as raw"
+    )
+
+
 def _named(point: Point) -> str:
-    estimate = "'s entropy estimate" if point.is_estimate else ""
-    return f"{point.method}{estimate} ({point.setting})"
+    return f"{point.method} ({point.setting})"
 
 
-def _quality(point: Point) -> str:
-    if point.recall_at_10 is not None:
-        return f"recall@10 {point.recall_at_10:.3f}, cosine {point.cosine_similarity:.4f}"
+def _quality(point: Point, *, brief: bool = False) -> str:
     if point.psnr_db == math.inf:
         return "exact"
-    return f"{point.psnr_db:.1f} dB, max error {point.max_abs_error:.4g}"
+    if point.recall_at_10 is not None:
+        more = f", cosine {point.cosine_similarity:.4f}"
+        return f"recall@10 {point.recall_at_10:.3f}{'' if brief else more}"
+    more = f", max error {point.max_abs_error:.4g}"
+    return f"{point.psnr_db:.1f} dB{'' if brief else more}"
 
 
 def _beside(best: Point, other: Point, facts: Facts) -> str:
@@ -129,7 +146,7 @@ def _beside(best: Point, other: Point, facts: Facts) -> str:
     size = "as much" if ratio < _CLOSE else f"{ratio - 1:.0%} more"
     speed = other.decode_samples_per_s / best.decode_samples_per_s
     pace = f"{speed:.1f} times as fast" if speed >= 1 else f"{1 / speed:.1f} times slower"
-    return f"{_named(other)} needs {size} and decodes {pace}"
+    return f"{_named(other)}, {_quality(other, brief=True)}, needs {size} and decodes {pace}"
 
 
 def _break_even(ours: Point, best: Point) -> str:
@@ -141,13 +158,46 @@ def _break_even(ours: Point, best: Point) -> str:
     return f"is smaller from {math.ceil(fixed / gained):,} samples on"
 
 
+def _beside_linear(points: Sequence[Point]) -> Iterator[str]:
+    """Whether other codecs of ours are worth more than the linear one."""
+    others = dict.fromkeys(p.method for p in points if p.is_ours and p.method != _LINEAR)
+    for method in others:
+        saved = saving(points, method, _LINEAR)
+        if saved is None:
+            continue
+        if saved < _WORTH:
+            yield (
+                f"{method} saves nothing over the linear codec at equal quality "
+                f"({-saved:+.0%} bytes, networks apart): prefer {_LINEAR}, which is simpler."
+            )
+        else:
+            yield (
+                f"{method} saves {saved:.0%} of the bytes of the linear codec at equal quality, "
+                f"networks apart."
+            )
+
+
+def _how(winners: Sequence[Point], facts: Facts) -> Iterator[str]:
+    """The commands that write the store of ours, trained here, which meets most levels."""
+    trained = [point for point in winners if point.is_ours and ", step" in point.setting]
+    if not trained:
+        return
+    point = max(trained, key=trained.count)
+    rate, _, step = point.setting.rpartition(", ")
+    yield (
+        f"To write {_named(point)}: engine train {facts.name} my.codec --arch {point.method} "
+        f"--target-bytes {rate.removesuffix(' B')}; engine compress {facts.name} my.zarr "
+        f"--codec my.codec --{step}"
+    )
+
+
 def _summary(points: Sequence[Point], winners: Sequence[Point], facts: Facts) -> str:
     scope = f"for {facts.for_samples:,} samples like these"
     won = sum(point.is_ours for point in winners)
     if not any(point.is_ours for point in points):
-        return f"No trained codec was given; all of this is about others' codecs, {scope}."
+        return f"No codec of ours was measured; all of this is about those of others, {scope}."
     if won == len(winners):
-        return f"A latent store is the smallest at every level, {scope}."
+        return f"A store of ours is the smallest at every level, {scope}."
     if won:
-        return f"A latent store is the smallest at {won} of {len(winners)} levels, {scope}."
-    return f"A latent store is the smallest at no level, {scope}: use what is named above."
+        return f"A store of ours is the smallest at {won} of {len(winners)} levels, {scope}."
+    return f"A store of ours is the smallest at no level, {scope}: use what is named above."

@@ -8,10 +8,10 @@ from importlib.metadata import PackageNotFoundError, version
 import numpy as np
 
 from engine.comparing.arrangement import Arrangement, arrangements
-from engine.comparing.held_out import HeldOut
 from engine.comparing.method import INDEX_BYTES, Coded, Method, Setting, bounds
 from engine.comparing.peers.peer import LOSSLESS, MAX_ERROR, Peer, Refused
 from engine.comparing.peers.zstd import Zstd
+from engine.comparing.split_samples import SplitSamples
 from engine.errors import one_line
 
 _MEAN_LEVEL = 19
@@ -25,7 +25,7 @@ class ArrayMethod(Method):
         self.package = peer.package
         self.identity = f"{self.name} {installed_version(peer.package)}"
 
-    def settings(self, data: HeldOut) -> tuple[Setting, ...]:
+    def settings(self, data: SplitSamples) -> tuple[Setting, ...]:
         """The bounds that all share, or the peer's own sweep."""
         if self.peer.unit == LOSSLESS:
             return (Setting(LOSSLESS, 0.0),)
@@ -33,7 +33,7 @@ class ArrayMethod(Method):
             return bounds(data)
         return tuple(Setting(self.peer.unit, value) for value in self.peer.sweep)
 
-    def code(self, data: HeldOut, setting: Setting) -> Coded:
+    def code(self, data: SplitSamples, setting: Setting) -> Coded:
         """Encode and decode every test chunk."""
         try:
             chosen = _smallest(self.peer, data, setting.value)
@@ -59,7 +59,7 @@ class ArrayMethod(Method):
         )
 
 
-def pack_mean(data: HeldOut) -> bytes:
+def pack_mean(data: SplitSamples) -> bytes:
     """The mean field as a store would keep it."""
     return Zstd(_MEAN_LEVEL).encode(data.mean, 0)
 
@@ -72,7 +72,7 @@ def installed_version(package: str) -> str:
         return "none"
 
 
-def _smallest(peer: Peer, data: HeldOut, setting: float) -> Arrangement:
+def _smallest(peer: Peer, data: SplitSamples, setting: float) -> Arrangement:
     """The arrangement with the fewest bytes on one chunk of training samples."""
     sizes: list[tuple[int, Arrangement]] = []
     problem = f"takes no samples of shape {data.sample_shape}"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,32 +12,38 @@ from engine.comparing.advice import advise
 from engine.comparing.comparison import Comparison
 from engine.comparing.facts import describe
 from engine.comparing.families import FAMILIES, methods_of
-from engine.comparing.fidelity import measure_fidelity
-from engine.comparing.held_out import (
+from engine.comparing.latent_store import LatentStore
+from engine.comparing.measuring import measure
+from engine.comparing.method import Method, how_to_install
+from engine.comparing.own_codecs import (
+    KLT,
+    Report,
+    check_architectures,
+    default_architectures,
+    train_codecs,
+)
+from engine.comparing.record import PREVIEW_SAMPLES, Measured, Record, Refusal
+from engine.comparing.report import write_report
+from engine.comparing.split_samples import (
     DEFAULT_TEST_SAMPLES,
-    HeldOut,
+    SplitSamples,
     plan_apart,
     plan_split,
     read_split,
 )
-from engine.comparing.latent_store import LatentStore
-from engine.comparing.method import Method, Setting
-from engine.comparing.peers.peer import Refused
-from engine.comparing.point import make_point
-from engine.comparing.record import PREVIEW_SAMPLES, Measured, Record, Refusal
-from engine.comparing.report import write_report
 from engine.errors import InvalidInput
 from engine.jobs.fit import check_counts, check_fit
 from engine.runtime.codec import Codec
 from engine.sources import Source, open_source
 
-Report = Callable[[int, int, str], None]
+_STEPS = (4.0, 2.0, 1.4, 1.0, 0.7)  # of a codec of unknown rate
 
 
 def compare(
     data: Any,
     codecs: Sequence[str | os.PathLike[str]] = (),
     *,
+    train: Sequence[str] | None = None,
     peers: Sequence[str] = (),
     out: str | os.PathLike[str] | None = None,
     held_out: Any = None,
@@ -47,14 +54,20 @@ def compare(
     key: str | None = None,
     progress: Report | None = None,
 ) -> Comparison:
-    """Measure codecs and peers on held-out samples of a dataset, on one thread of the CPU.
+    """Train codecs on a dataset and measure them and peers on samples held out of it.
+
+    Training takes the whole machine, measuring one thread of the CPU.
 
     Args:
         data: a path or an array-like of shape `(samples, *sample_shape)`.
         codecs: folders of trained codecs. What they were trained on is not known here: a codec
             that saw the test samples is flattered, so name others with `held_out`.
+        train: architectures to train, each at several rates, on what isn't held out. Without, the
+            linear codec, which all are held against, and where no codec is given the network that
+            suits the samples; an empty list trains nothing.
         peers: names of `FAMILIES`; all of them without.
-        out: folder for points, tables, plots and a page; with it, a run that was cut off goes on.
+        out: folder for trained codecs, points, tables, plots and a page; with it, a run that was
+            cut off goes on.
         held_out: another dataset of the same kind to measure on; without, chunks of `data` that
             no peer learns from.
         for_samples: size of the store that a decoder is shared by; that of the dataset without.
@@ -62,32 +75,37 @@ def compare(
         chunk_samples: samples of a chunk, for all.
         seed: draws the chunks to hold out.
         key: which array of an `.npz` file or Zarr group.
-        progress: called with settings done, settings in all, and what comes next.
+        progress: called with what is done, of how much, and what comes next: first of codecs to
+            train, then of settings to measure.
 
     Raises:
         InvalidInput: data, codecs or options that can't be used.
         StorageError: the file system refused; finished points stay.
     """
     check_counts(for_samples=for_samples, test_samples=test_samples, chunk_samples=chunk_samples)
+    check_architectures(train or ())
     chosen = _methods_of(peers)
     with open_source(data, key=key) as source:
-        ours = tuple(_open_codec(path, source) for path in codecs)
         sizes: dict[str, Any] = {"test_samples": test_samples, "chunk_samples": chunk_samples}
+        given = [(Path(path).name, _open_codec(path, source)) for path in codecs]
         samples = _read(source, held_out, key, **sizes, seed=seed)
         facts = describe(source.name, samples, for_samples)
+    if train is None:
+        train = (KLT,) if codecs else default_architectures(samples.sample_shape)
+    ours = [LatentStore(name, {"": one}, _STEPS, facts.for_samples) for name, one in given]
     folder = None if out is None else Path(out)
-    here = tuple(method for method in chosen if method.is_installed)
-    found = _measure_all(samples, (*ours, *here), Record(folder), progress)
+    with tempfile.TemporaryDirectory() as unnamed:
+        trained, unfit = train_codecs(
+            samples, train, folder or Path(unnamed), facts.for_samples, progress
+        )
+    here = [method for method in chosen if method.is_installed]
+    found = _measure_all(samples, [*ours, *trained, *here], Record(folder), progress)
     measured = tuple(one for one in found if isinstance(one, Measured))
     comparison = Comparison(
         facts=facts,
         measured=measured,
-        refusals=tuple(one for one in found if isinstance(one, Refusal)),
-        missing=tuple(
-            f"{method.name} is left out: {method.package} is not installed"
-            for method in chosen
-            if not method.is_installed
-        ),
+        refusals=(*unfit, *(one for one in found if isinstance(one, Refusal))),
+        missing=tuple(how_to_install(method) for method in chosen if not method.is_installed),
         advice=advise([one.point for one in measured], facts),
         originals=samples.test[:PREVIEW_SAMPLES],
     )
@@ -96,7 +114,7 @@ def compare(
     return comparison
 
 
-def _read(source: Source, held_out: Any, key: str | None, **options: Any) -> HeldOut:
+def _read(source: Source, held_out: Any, key: str | None, **options: Any) -> SplitSamples:
     """Samples to learn from and to measure on."""
     if held_out is None:
         return read_split(source, plan_split(len(source), source.sample_bytes, **options))
@@ -112,40 +130,21 @@ def _methods_of(peers: Sequence[str]) -> tuple[Method, ...]:
     return methods_of(peers)
 
 
-def _open_codec(path: str | os.PathLike[str], source: Source) -> LatentStore:
+def _open_codec(path: str | os.PathLike[str], source: Source) -> Codec:
     codec = Codec.load(path, "cpu")
     check_fit(source, codec)
-    return LatentStore(codec, Path(path).name)
+    return codec
 
 
 def _measure_all(
-    data: HeldOut, methods: Sequence[Method], record: Record, progress: Report | None
+    data: SplitSamples, methods: Sequence[Method], record: Record, progress: Report | None
 ) -> list[Measured | Refusal]:
     plan = [(method, setting) for method in methods for setting in method.settings(data)]
     found = []
     for done, (method, setting) in enumerate(plan):
         if progress is not None:
             progress(done, len(plan), f"{method.name}, {setting}")
-        known = record.read(data, method, setting)
-        if known is None:
-            known = _measure(data, method, setting)
-            record.write(data, method, setting, known)
-        found.append(known)
+        found.append(measure(data, method, setting, record))
     if progress is not None:
         progress(len(plan), len(plan), "")
     return found
-
-
-def _measure(data: HeldOut, method: Method, setting: Setting) -> Measured | Refusal:
-    try:
-        coded = method.code(data, setting)
-    except Refused as refusal:
-        return Refusal(method.name, str(setting), str(refusal))
-    point = make_point(
-        method.name,
-        setting,
-        is_ours=isinstance(method, LatentStore),
-        coded=coded,
-        fidelity=measure_fidelity(data.test, coded.decoded),
-    )
-    return Measured(point, coded.decoded[:PREVIEW_SAMPLES])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.comparing.held_out import HeldOut
+from engine.comparing.split_samples import SplitSamples
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Facts:
     for_samples: int
 
 
-def describe(name: str, data: HeldOut, for_samples: int | None) -> Facts:
+def describe(name: str, data: SplitSamples, for_samples: int | None) -> Facts:
     """The facts of held-out samples; a store is meant for all of the data unless told."""
     return Facts(
         name=name,

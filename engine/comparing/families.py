@@ -8,11 +8,15 @@ from engine.comparing.array_method import ArrayMethod
 from engine.comparing.layouts import MOSAIC, SINGLE
 from engine.comparing.method import Method
 from engine.comparing.peers.blosc2 import Blosc2
-from engine.comparing.peers.faiss import ProductQuantiser, ScalarQuantiser
+from engine.comparing.peers.faiss import (
+    OptimisedProductQuantiser,
+    ProductQuantiser,
+    RaBitQuantiser,
+    ScalarQuantiser,
+)
 from engine.comparing.peers.jpeg import Jpeg
 from engine.comparing.peers.jpeg_2000 import Jpeg2000
 from engine.comparing.peers.jpeg_xl import JpegXl, LosslessJpegXl
-from engine.comparing.peers.klt import Klt
 from engine.comparing.peers.pcodec import Pcodec
 from engine.comparing.peers.peer import Peer
 from engine.comparing.peers.quantised import Quantised
@@ -46,8 +50,12 @@ FAMILIES: dict[str, tuple[Method, ...]] = {
         ArrayMethod(Quantised(LosslessJpegXl()), "quantised + JPEG XL"),
         ArrayMethod(Quantised(Zstd(19)), "quantised + zstd-19"),
     ),
-    "klt": (Klt(),),
-    "faiss": (ScalarQuantiser(), ProductQuantiser()),
+    "faiss": (
+        ScalarQuantiser(),
+        ProductQuantiser(),
+        OptimisedProductQuantiser(),
+        RaBitQuantiser(),
+    ),
 }
 
 

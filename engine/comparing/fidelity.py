@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,19 +35,32 @@ class Fidelity:
     recall_at_10: float | None = None
 
 
-def measure_fidelity(original: Array, decoded: Array) -> Fidelity:
-    """Compare samples `(n, *sample_shape)` of one dtype; NaN counts only where one side has it."""
+def measure_fidelity(
+    original: Array, decoded: Array, fill_values: Iterable[float] = ()
+) -> Fidelity:
+    """Compare samples `(n, *sample_shape)` of one dtype; NaN counts only where one side has it.
+
+    Fill values don't widen the range that the peak of floats is.
+    """
     difference = _differences(original, decoded)
     with np.errstate(over="ignore"):
         mse = float(np.square(difference).mean())
-    finite = original[np.isfinite(original)].astype(np.float64)
+    finite = original[np.isfinite(original)]
+    for value in fill_values:
+        finite = finite[finite != value]
+    finite = finite.astype(np.float64)
     peak = peak_value(original.dtype, *(finite.min(), finite.max())) if finite.size else 0.0
-    vectors = _compare_vectors(original, decoded) if original.ndim == 2 else ()
+    vectors = _compare_vectors(original, decoded) if are_vectors(original) else ()
     return Fidelity(
         psnr_db(mse, float(peak)) if mse < np.inf else -np.inf,
         float(difference.max(initial=0)),
         *vectors,
     )
+
+
+def are_vectors(samples: Array) -> bool:
+    """Whether samples have directions to compare: floats of one axis; integers are signals."""
+    return samples.ndim == 2 and samples.shape[1] > 1 and samples.dtype.kind == "f"
 
 
 def max_abs_error(original: Array, decoded: Array) -> float:

@@ -6,13 +6,14 @@ import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
-from engine.comparing.held_out import HeldOut
 from engine.comparing.layouts import Array
 from engine.comparing.peers.peer import LOSSLESS, MAX_ERROR, is_installed
+from engine.comparing.split_samples import SplitSamples
 
 INDEX_BYTES = 16
 """What a chunk costs in the index of a Zarr shard, whoever coded it."""
 
+_DISTRIBUTIONS = {"faiss": "faiss-cpu"}  # where pip knows a package by another name
 RANGE_FRACTIONS = (0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
 
 
@@ -39,7 +40,7 @@ class Coded:
     """Held-out samples after a real encode and decode, and what that took.
 
     `payload_bytes` grow with the samples, `decoder_bytes` (networks, tables, a mean field) and
-    `metadata_bytes` don't. `is_estimate` says that the payload was computed, not written.
+    `metadata_bytes` don't.
     """
 
     decoded: Array
@@ -49,7 +50,6 @@ class Coded:
     encode_s: float
     decode_s: float
     metadata_bytes: int = 0
-    is_estimate: bool = False
 
 
 class Method(ABC):
@@ -68,15 +68,24 @@ class Method(ABC):
         return is_installed(self.package)
 
     @abstractmethod
-    def settings(self, data: HeldOut) -> tuple[Setting, ...]:
+    def settings(self, data: SplitSamples) -> tuple[Setting, ...]:
         """The dial positions to measure on this data, coarse ones first; none if it can't."""
 
     @abstractmethod
-    def code(self, data: HeldOut, setting: Setting) -> Coded:
+    def code(self, data: SplitSamples, setting: Setting) -> Coded:
         """Encode and decode the test samples; raises `Refused`."""
 
 
-def bounds(data: HeldOut) -> tuple[Setting, ...]:
+def how_to_install(method: Method) -> str:
+    """One line that names a codec that isn't here, and the command that brings it."""
+    package = _DISTRIBUTIONS.get(method.package, method.package)
+    return (
+        f"{method.name} is left out: {method.package} is not installed (pip install {package}, "
+        f"or latent-engine[bench] for all of them)"
+    )
+
+
+def bounds(data: SplitSamples) -> tuple[Setting, ...]:
     """Absolute errors worth promising on this data, from 20 % of its range to 0.1 %."""
     values = [fraction * data.value_range for fraction in RANGE_FRACTIONS]
     if data.test.dtype.kind in "iu":

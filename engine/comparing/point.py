@@ -19,7 +19,6 @@ class Point(Fidelity):
     `bound` is the absolute error that it promises, 0 for every bit, None for no promise; `is_ours`
     tells a latent store. `payload_bytes` grow with the samples, `decoder_bytes` and
     `metadata_bytes` don't; all three are of the samples together. Speeds are of one thread.
-    `is_estimate` says that the payload was computed, not written.
     """
 
     method: str
@@ -33,7 +32,6 @@ class Point(Fidelity):
     metadata_bytes: int
     encode_samples_per_s: float
     decode_samples_per_s: float
-    is_estimate: bool
 
     @property
     def keeps_bound(self) -> bool:
@@ -83,5 +81,4 @@ def make_point(
         metadata_bytes=coded.metadata_bytes,
         encode_samples_per_s=samples / coded.encode_s,
         decode_samples_per_s=samples / coded.decode_s,
-        is_estimate=coded.is_estimate,
     )

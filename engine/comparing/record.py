@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.comparing.held_out import HeldOut
 from engine.comparing.method import Method, Setting
 from engine.comparing.point import Point
+from engine.comparing.split_samples import SplitSamples
 from engine.staging import staged
 
 PREVIEW_SAMPLES = 8
@@ -44,7 +44,9 @@ class Record:
     def __init__(self, folder: Path | None) -> None:
         self._folder = None if folder is None else folder / _FOLDER
 
-    def read(self, data: HeldOut, method: Method, setting: Setting) -> Measured | Refusal | None:
+    def read(
+        self, data: SplitSamples, method: Method, setting: Setting
+    ) -> Measured | Refusal | None:
         """What is known of a point, None if it has to be measured."""
         if self._folder is None:
             return None
@@ -59,7 +61,7 @@ class Record:
             return None
 
     def write(
-        self, data: HeldOut, method: Method, setting: Setting, found: Measured | Refusal
+        self, data: SplitSamples, method: Method, setting: Setting, found: Measured | Refusal
     ) -> None:
         """Keep a point, whole or not at all: its JSON comes last.
 
@@ -77,7 +79,7 @@ class Record:
             part.write_text(json.dumps(fields, indent=1, allow_nan=False))
 
 
-def _key(data: HeldOut, method: Method, setting: Setting) -> str:
+def _key(data: SplitSamples, method: Method, setting: Setting) -> str:
     """Equal for equal samples, codec and setting."""
     parts = [_VERSION, data.digest, method.name, method.identity, setting.unit, setting.value]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]

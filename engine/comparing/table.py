@@ -65,7 +65,7 @@ def _cells(point: Point, comparison: Comparison) -> tuple[str, ...]:
         point.setting,
         point.layout,
         f"{size:.2f}",
-        f"{point.payload_sample_bytes:.2f}{' (estimate)' if point.is_estimate else ''}",
+        f"{point.payload_sample_bytes:.2f}",
         f"{point.decoder_bytes + point.metadata_bytes:,}",
         f"{comparison.facts.sample_bytes / size:.2f}",
         "exact" if point.psnr_db == math.inf else f"{point.psnr_db:.2f}",

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.store.coding import PCODEC, ZSTD, Coded, Coding
+from engine.store.least_absolute import least_absolute
 from engine.store.prediction import NO_PREDICTION, WEIGHT_BITS, Prediction
 
 _FAST_ZSTD, _SLOW_ZSTD = 1, 6  # the second is the highest that keeps to about 50 MB/s
@@ -19,7 +20,6 @@ _TRIED_PREDICTIONS = 2
 _WORTH_IT = 0.998
 _FITTED_VALUES = 1 << 16
 _COUNTED_VALUES = 1 << 20
-_FITTING_ROUNDS = 6
 # How far neighbours of a weighted sum lie at most, all axes together, by the number of axes.
 _REACH = {1: 2, 2: 3, 3: 2}
 
@@ -106,7 +106,7 @@ def _fitted(chunks: Sequence[NDArray[Any]]) -> Iterator[Prediction]:
         and max(map(abs, offset)) <= 2
         and next(step for step in offset if step) > 0
     )
-    weights = np.rint(_least_absolute(*_equations(chunks, offsets)) * (1 << WEIGHT_BITS))
+    weights = np.rint(least_absolute(*_equations(chunks, offsets)) * (1 << WEIGHT_BITS))
     if np.abs(weights).max() < 1 << 12:
         yield Prediction(offsets=offsets, weights=tuple(int(weight) for weight in weights))
 
@@ -124,20 +124,6 @@ def _equations(
         there = [slice(max(-step, 0), -step if step > 0 else None) for step in offset]
         neighbours[place][(slice(None), *here)] = samples[(slice(None), *there)]
     return neighbours.reshape(len(offsets), -1).T, samples.reshape(-1)
-
-
-def _least_absolute(
-    neighbours: NDArray[np.float64], values: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Weights of least absolute deviation, by iteratively reweighted least squares."""
-    importance = np.ones(len(values))
-    for _ in range(_FITTING_ROUNDS):
-        weighted = neighbours.T * importance
-        normal = weighted @ neighbours
-        normal += np.eye(len(normal)) * (1e-9 * np.trace(normal) + 1e-9)
-        weights = np.linalg.solve(normal, weighted @ values)
-        importance = 1 / np.maximum(np.abs(values - neighbours @ weights), 0.5)
-    return np.asarray(weights, np.float64)
 
 
 def _entropy_bits(values: NDArray[Any]) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from engine.geometry import RowGrid
 from engine.jobs.choose_coding import choose_coding
+from engine.jobs.choose_context import MOST_SAVED, choose_context
 from engine.jobs.choose_latent_coding import choose_latent_coding
 from engine.jobs.guaranteed_shards import GuaranteedShards
 from engine.jobs.hopeless_ways import size_bytes
@@ -34,9 +35,10 @@ from engine.store.plan import (
 )
 
 _CHUNKS = 4
-# Tables are fitted to more chunks where the networks run on so many more anyway.
-_LATENT_CHUNKS, _LATENT_SHARE = 16, 1 / 32
-_MEASURED = {LATENTS, RESIDUALS, QUANTISED, VERBATIM, PATCHED, PATCHES}
+# Tables are fitted to more samples where the networks run on so many more anyway.
+_LATENT_SAMPLES, _LATENT_SHARE = 4096, 1 / 32
+_CONTEXTUAL = {RESIDUALS, QUANTISED, VERBATIM}
+_MEASURED = {LATENTS, PATCHED, PATCHES} | _CONTEXTUAL
 # Where none of the chunks has patches they are rare, and mostly whole samples.
 _RARE = Coded(coding=Coding(ZSTD, 3, samples_last=False))
 
@@ -65,7 +67,10 @@ def choose_codings(
         coded = dict(zip(chunks, pool.map(choose, chunks.values()), strict=True))
     plan = dataclasses.replace(plan, coded={PATCHED: _RARE, PATCHES: _RARE} | coded)
     plan = with_latent_coding(plan, latents)
-    saved_bytes = sum(_saved_bytes(plan, found) for found in tried) * samples / measured
+    sizes = [_way_bytes(plan, found) for found in tried]
+    if not plan.portable:
+        plan, sizes = _with_contexts(plan, chunks, tried, sizes)
+    saved_bytes = sum(map(_saved_bytes, tried, sizes)) * samples / measured
     pays = saved_bytes > plan.network_bytes or not plan.may_do_without_network
     return plan if pays else plan.without_network()
 
@@ -79,13 +84,17 @@ def choose_latents_alone(
     """
     if plan.portable:
         return plan
-    affordable = int(plan.grid.samples * _LATENT_SHARE / plan.grid.chunk_samples)
-    count = min(max(_CHUNKS, affordable), _LATENT_CHUNKS)
     chunks = [
         np.concatenate([codec.encode(block, plan.step) for _, block in blocks(start, stop)])
-        for start, stop in _spread_chunks(plan.grid, count)
+        for start, stop in tried_chunks(plan.grid)
     ]
     return with_latent_coding(plan, chunks)
+
+
+def tried_chunks(grid: RowGrid) -> Iterator[tuple[int, int]]:
+    """The rows of the chunks whose latents say how all are coded."""
+    affordable = min(_LATENT_SAMPLES, int(grid.samples * _LATENT_SHARE))
+    return _spread_chunks(grid, max(_CHUNKS, affordable // grid.chunk_samples))
 
 
 def with_latent_coding(plan: StorePlan, chunks: Sequence[NDArray[Any]]) -> StorePlan:
@@ -115,11 +124,48 @@ def _rows_by_array(tried: Iterable[Iterable[Way]]) -> dict[str, list[NDArray[Any
     return chunks
 
 
-def _saved_bytes(plan: StorePlan, tried: Iterable[Way]) -> int:
+def _with_contexts(
+    plan: StorePlan,
+    chunks: Mapping[str, Sequence[NDArray[Any]]],
+    tried: Sequence[Sequence[Way]],
+    sizes: list[list[int]],
+) -> tuple[StorePlan, list[list[int]]]:
+    """The plan with contexts for the arrays that they make part of the smallest ways.
+
+    Others would only keep a model that nothing is read by. Also returns the new sizes of the ways.
+    """
+    hopeful = {
+        name
+        for found, of_each in zip(tried, sizes, strict=True)
+        for way, size in zip(found, of_each, strict=True)
+        if size * (1 - MOST_SAVED) <= min(of_each)
+        for name in way.rows.keys() & _CONTEXTUAL
+    }
+    coded = {
+        name: choose_context(chunks[name], plan.grid.samples, plan.array(name).coded)
+        for name in sorted(hopeful)
+    }
+    with_all = dataclasses.replace(plan, coded={**plan.coded, **coded})
+    new_sizes = [_way_bytes(with_all, found) for found in tried]
+    used = {
+        name
+        for found, of_each in zip(tried, new_sizes, strict=True)
+        for name in found[int(np.argmin(of_each))].rows
+    }
+    kept = {name: found for name, found in coded.items() if name in used}
+    return dataclasses.replace(plan, coded={**plan.coded, **kept}), new_sizes
+
+
+def _way_bytes(plan: StorePlan, tried: Iterable[Way]) -> list[int]:
+    """What each way takes for a chunk."""
+    return [size_bytes(way, plan) for way in tried]
+
+
+def _saved_bytes(tried: Iterable[Way], sizes: Iterable[int]) -> int:
     """How much smaller than all others the ways with the network keep a chunk."""
-    sizes: dict[bool, list[int]] = {True: [], False: []}
-    for way in tried:
-        sizes[way.mode.needs_network].append(size_bytes(way, plan))
-    if not sizes[True] or not sizes[False]:
+    found: dict[bool, list[int]] = {True: [], False: []}
+    for way, size in zip(tried, sizes, strict=True):
+        found[way.mode.needs_network].append(size)
+    if not found[True] or not found[False]:
         return 0
-    return max(0, min(sizes[False]) - min(sizes[True]))
+    return max(0, min(found[False]) - min(found[True]))

@@ -57,7 +57,7 @@ def make_rules(
     """Derive steps and bounds from the promise, the data's range and the room for drift."""
     max_error = round_down(guarantee.element_bound, dtype)
     quantised_steps = _steps(guarantee, dtype, survey, max_error, 0.0)
-    base = middle(survey.low, survey.high, dtype) if quantised_steps else 0.0
+    base = _base(survey, quantised_steps[0], dtype) if quantised_steps else 0.0
     reaching = _narrowest(survey, base, quantised_steps)
     return Rules(
         guarantee=guarantee,
@@ -84,6 +84,18 @@ def _steps(
         found = {short_step(allowed / 2 * factor) for factor in _UNIFORM_STEPS}
         return tuple(sorted(found - {0.0}, reverse=True))
     return steps(max_error, dtype, survey.smallest_magnitude, survey.largest_magnitude, room)
+
+
+def _base(survey: Survey, step: float, dtype: np.dtype[Any]) -> float:
+    """Whole steps above the lowest value, which so comes back as it is, near the middle.
+
+    The lowest is often the commonest by far: the black of images, the zeros of counts.
+    """
+    # No integers reach the middle of what has more steps.
+    most = float(np.iinfo(_WIDEST).max)
+    steps_up = math.floor(min((survey.high / 2 - survey.low / 2) / step + 0.5, most))
+    whole_steps = survey.low + steps_up * step
+    return middle(whole_steps, whole_steps, dtype)
 
 
 def middle(low: float, high: float, dtype: np.dtype[Any]) -> float:

@@ -16,10 +16,11 @@ from engine.codec.files import CodecFiles, check_codec_target
 from engine.codec.manifest import Bits
 from engine.codec.sample_format import Channels, SampleFormat, network_view
 from engine.errors import GuaranteeViolated, InvalidInput
+from engine.jobs.default_architecture import default_architecture
 from engine.jobs.fit import check_counts
 from engine.jobs.gaps import without_gaps
 from engine.jobs.pack import check_options, sample_format, save_codec
-from engine.jobs.promise import FillValue
+from engine.jobs.promise import FillValue, absolute_bound
 from engine.runtime.calibration import calibration_rows, value_range
 from engine.runtime.codec import Codec
 from engine.runtime.narrowing import Weights, check_weights
@@ -30,8 +31,9 @@ from engine.sources import Source, open_source
 if TYPE_CHECKING:
     from engine.training import Progress, RateTarget, Trained
 
-FOR_A_RATE = ("klt", "transform")
-EPOCHS, BATCH, PATIENCE, RATED_BATCH = 20, 64, 10, 128
+FOR_A_RATE = ("klt", "transform", "conv-transform")
+CONVOLUTIONAL = ("conv", "conv-transform")
+EPOCHS, BATCH, PATIENCE = 20, 64, 10
 LEARNING_CURVE = "learning_curve.png"
 _CHECKED_SAMPLES = 256
 # Of the range of a latent, and of that of the data: many times what float32 networks differ by.
@@ -44,11 +46,13 @@ def train(
     path: str | os.PathLike[str],
     *,
     key: str | None = None,
-    arch: Any = "conv",
+    arch: Any = "auto",
     latent_dim: int | None = None,
     target_psnr: float | None = None,
     target_bytes: float | None = None,
     rate_lambda: float | None = None,
+    max_error: float | str | None = None,
+    for_samples: int | None = None,
     loss: str = "mse",
     bits: Bits | None = None,
     weights: Weights = "auto",
@@ -71,27 +75,36 @@ def train(
         data: a path or an array-like of shape `(samples, *sample_shape)`.
         path: folder of the codec; its training state lies beside it until the codec is written.
         key: which array of an `.npz` file or Zarr group.
-        arch: `klt`, the linear codec, or `transform`, a network trained from it on (or the linear
-            codec where that is better), for the rate that is asked for; the name of another
-            network (`engine.training.ARCHITECTURES`), or your own `(encoder, decoder)` pair of
-            `torch.nn.Module`, which see float32 in 0..1, channels first.
+        arch: for the rate that is asked for `klt`, the linear codec, or a network trained from
+            a linear codec on (or that one where it is better): `transform` for vectors and small
+            samples, `conv-transform` for larger images, signals and volumes; `auto` is `transform`
+            for samples of up to 4096 elements, for larger ones `conv`, or `conv-transform` where a
+            target is given; the name of another network (`engine.training.ARCHITECTURES`), or your
+            own `(encoder, decoder)` pair of `torch.nn.Module`, which see float32 in 0..1, channels
+            first.
         latent_dim: numbers per latent; by default a 24th of the bytes of a sample. Of codecs for a
-            rate the most they may be; by default as many as carry rate.
+            rate the most they may be (of `conv-transform`, per block); by default as many as carry
+            rate.
         target_psnr: for a rate: PSNR, dB, of held-out samples; 30 where no target is given.
         target_bytes: for a rate: bytes a held-out sample's latents take at their entropy.
         rate_lambda: for a rate: squared error of a sample, summed over its elements with the
             data's range as 1, that one bit may cost.
+        max_error: for a rate: the bound that stores of this codec are to keep, in the data's units
+            or, such as `"1%"`, of their range; latents and residuals together are made few.
+        for_samples: for a rate: how many samples will share the decoder, whose bytes then count;
+            with `auto` as many as there are.
         loss: `mse` or `bce`.
         bits: width of a latent, 8 or 16; by default 8, for a rate 16 where 8 would saturate at
             half the step.
         weights: how the networks' weights are kept: `auto`, in as few bytes as a loss of 0.02 dB
             allows; `float32`, `float16` or `int8`, whatever that loses.
-        epochs: passes over the training samples; 20, of `transform` as many as make 1500 steps,
-            over a part of large data.
-        batch_size: samples per step; 64, of `transform` 128.
+        epochs: passes over the training samples; 20, of `transform` as many as make 3000 steps, of
+            `conv-transform` 1500, over a part of large data.
+        batch_size: samples per step; 64, of `transform` 128, of `conv-transform` as many as have
+            some hundred blocks.
         learning_rate: peak of the schedule.
         patience: epochs without a better validation loss after which training ends; 10, of
-            `transform` all.
+            transforms all.
         seed: of initial weights, order and noise.
         channels: where samples keep their channels.
         arch_options: further options of the architecture, such as `{"noise": 0.3}`.
@@ -109,7 +122,7 @@ def train(
     """
     check_options(bits=8 if bits is None else bits)
     check_weights(weights)
-    check_counts(epochs=epochs, batch_size=batch_size, patience=patience)
+    check_counts(epochs=epochs, batch_size=batch_size, patience=patience, for_samples=for_samples)
     check_codec_target(path, overwrite=overwrite)
     from engine.training import choose_target, fit
 
@@ -118,26 +131,30 @@ def train(
     run: dict[str, Any] = {"learning_rate": learning_rate, "device": device, "checkpoint": state}
     with open_source(data, key=key) as opened:
         source = without_gaps(opened, fill_value) if fill_gaps else opened
-        sample = sample_format(
-            source, _view(source, arch, channels), value_range(source), (0.0, 1.0)
-        )
+        targets = target_psnr, target_bytes, rate_lambda, max_error
+        if isinstance(arch, str) and arch == "auto":
+            targeted = any(target is not None for target in targets)
+            arch = default_architecture(source.sample_shape, targeted=targeted)
+            for_samples = for_samples or (len(source) if arch in FOR_A_RATE else None)
+        data_range = value_range(source)
+        sample = sample_format(source, _view(source, arch, channels), data_range, (0.0, 1.0))
         if arch in FOR_A_RATE:
             _check_rated(arch, loss, arch_options)
             trained = _fit_for_a_rate(
                 arch,
                 source,
                 sample,
-                choose_target(target_psnr, target_bytes, rate_lambda),
-                {"most_channels": latent_dim, **shared},
+                choose_target(*targets[:3], absolute_bound(max_error, data_range)),
+                {"most_channels": latent_dim, "for_samples": for_samples, **shared},
                 {
                     "epochs": epochs,
-                    "batch_size": batch_size or RATED_BATCH,
+                    "batch_size": batch_size,
                     "patience": patience,
                     **run,
                 },
             )
         else:
-            _check_no_target(target_psnr, target_bytes, rate_lambda)
+            _check_no_target(*targets, for_samples)
             trained = fit(
                 source,
                 network_shape=sample.network_shape,
@@ -231,11 +248,11 @@ def _fit_for_a_rate(
     shared: Mapping[str, Any],
     schedule: Mapping[str, Any],
 ) -> Trained:
-    from engine.training import fit_klt, fit_transform
+    from engine.training import TRANSFORM_KINDS, fit_klt, fit_transform
 
     if arch == "klt":
         return fit_klt(source, sample, target, **shared)
-    return fit_transform(source, sample, target, **shared, **schedule)
+    return fit_transform(source, sample, target, kind=TRANSFORM_KINDS[arch], **shared, **schedule)
 
 
 def _check_rated(arch: str, loss: str, arch_options: Mapping[str, float] | None) -> None:
@@ -245,11 +262,11 @@ def _check_rated(arch: str, loss: str, arch_options: Mapping[str, float] | None)
         raise InvalidInput(f"arch {arch!r} has no options, got {', '.join(arch_options)}")
 
 
-def _check_no_target(*targets: float | None) -> None:
+def _check_no_target(*targets: float | str | None) -> None:
     if any(target is not None for target in targets):
         raise InvalidInput(
-            "target_psnr, target_bytes and rate_lambda are for arch 'klt' and 'transform'; "
-            "others take latent_dim"
+            "target_psnr, target_bytes, rate_lambda, max_error and for_samples are for arch "
+            f"{', '.join(map(repr, FOR_A_RATE))}; others take latent_dim"
         )
 
 
@@ -257,7 +274,7 @@ def _view(
     source: Source, arch: Any, channels: Channels | Literal["auto"]
 ) -> tuple[tuple[int, ...], bool]:
     shape = source.sample_shape
-    if arch == "conv" and len(shape) == 1:
+    if arch in CONVOLUTIONAL and len(shape) == 1:
         return (1, *shape), False  # a convolution sees a vector as a signal of one channel
     return network_view(shape, channels)
 

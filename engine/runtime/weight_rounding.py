@@ -23,6 +23,7 @@ from engine.runtime.weight_layers import LayerInputs, WeightLayer
 INT8 = 127
 # Of each input's own power and of that of all: what few samples don't show of their inputs.
 _OWN_DAMPING, _COMMON_DAMPING = 0.1, 3e-3
+_CANCELLED = 1e-9  # of a squared mean: what is left of it in moments about it
 
 
 class RoundableWeight:
@@ -34,8 +35,8 @@ class RoundableWeight:
         self.shape: tuple[int, ...] = weight.shape
         moved = np.moveaxis(weight, layer.axis, 0).astype(np.float64)
         self._matrix = moved.reshape(len(moved), -1)
-        own = np.diag(inputs.moments)
-        common = own.mean() or 1.0
+        own = np.diag(inputs.moments).clip(min=0)
+        common = max(own.mean(), _CANCELLED * np.square(inputs.mean).mean()) or 1.0
         damping = _OWN_DAMPING * own + _COMMON_DAMPING * common
         triangle = np.linalg.cholesky(inputs.moments + np.diag(damping))
         roots = np.diag(triangle)

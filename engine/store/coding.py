@@ -1,4 +1,4 @@
-"""How the values of a chunk become bytes: an order of the axes, then zstd, pcodec or rANS.
+"""How the values of a chunk become bytes: an order of the axes, then a coder.
 
 Zarr specs: https://zarr-specs.readthedocs.io/en/latest/v3/codecs/
 """
@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import InvalidInput
+from engine.store.context import ContextCoder
+from engine.store.context_model import CONTEXT_CODEC, ContextModel
 from engine.store.pcodec_file import compress_file, decompress_file
 from engine.store.prediction import NO_PREDICTION, Prediction
 from engine.store.rans import RansCoder
@@ -22,11 +24,12 @@ from engine.store.zstd_frame import compress_frame, decompress_frame
 ZSTD = "zstd"
 PCODEC = "pcodec"
 RANS = "rans"
+CONTEXT = "context"
 PREDICTION = "prediction"
 BYTES_OF = "bytes_of"
 _ZARR_PCODEC = "numcodecs.pcodec"
 _CRC32C = {"name": "crc32c"}
-_LEVELS = {ZSTD: range(1, 23), PCODEC: range(13), RANS: range(1, 2)}
+_LEVELS = {ZSTD: range(1, 23), PCODEC: range(13), RANS: range(1, 2), CONTEXT: range(1, 2)}
 
 
 @dataclass(frozen=True)
@@ -34,17 +37,19 @@ class Coding:
     """An order of a chunk's axes and a coder; the default is that of latents.
 
     Args of the dataclass:
-        coder: "zstd", which every Zarr v3 library reads, "pcodec" or "rans".
-        level: of the coder: 1 to 22, 0 to 12; 1 of rANS.
+        coder: "zstd", which every Zarr v3 library reads, "pcodec", "rans" or "context".
+        level: of the coder: 1 to 22, 0 to 12; 1 of the others.
         samples_last: the sample axis comes last, so that equal positions lie together.
         planes: the Zarr array is one of bytes, with one axis more, which comes first: all lowest
             bytes, then all second ones. Integers are folded before: 0, -1, 1, -2 ... become
             0, 1, 2, 3 ..., so that what is small has zeros above the lowest byte.
         tables: of "rans", and of it alone: how frequent the values of each position are.
+        model: of "context", and of it alone: what neighbours tell of a value.
 
     Raises:
         InvalidInput: no such coder or level; pcodec in another order than that of the array
-            (zarr-python reads that back wrong); rANS without tables, or of byte planes.
+            (zarr-python reads that back wrong); rANS without tables, contexts without a model, or
+            either of byte planes.
     """
 
     coder: str = ZSTD
@@ -52,6 +57,7 @@ class Coding:
     samples_last: bool = True
     planes: bool = False
     tables: RansTables | None = None
+    model: ContextModel | None = None
 
     def __post_init__(self) -> None:
         """Refuse what can't be read back."""
@@ -63,6 +69,10 @@ class Coding:
             self.coder == RANS and (self.planes or not self.samples_last)
         ):
             raise InvalidInput("rANS takes values by tables, the samples last, and only it does")
+        if (self.coder == CONTEXT) != (self.model is not None) or (
+            self.coder == CONTEXT and (self.planes or not self.samples_last)
+        ):
+            raise InvalidInput("contexts take values by a model, the samples last, as nothing else")
 
     @property
     def is_portable(self) -> bool:
@@ -84,6 +94,9 @@ class Coding:
         if self.tables is not None:
             self.tables.require(dtype)
             return [{"name": RANS_CODEC, "configuration": self.tables.to_json()}, _CRC32C]
+        if self.model is not None:
+            self.model.require(dtype, axes)
+            return [{"name": CONTEXT_CODEC, "configuration": self.model.to_json()}, _CRC32C]
         order, stored = self._order(axes), self.stored_dtype(dtype)
         endian = {"configuration": {"endian": "little"}} if stored.itemsize > 1 else {}
         transpose = {"name": "transpose", "configuration": {"order": list(order)}}
@@ -123,6 +136,8 @@ class Coding:
             return lambda values: compress_file(values, self.level)
         if self.tables is not None:
             return RansCoder(self.tables, shape, dtype).encode
+        if self.model is not None:
+            return ContextCoder(self.model, shape, dtype).encode
         order, little_endian = self._order(len(shape)), self.stored_dtype(dtype).newbyteorder("<")
 
         def encode(values: NDArray[Any]) -> bytes:
@@ -150,6 +165,8 @@ class Coding:
             return lambda content, where: decompress_file(content, shape, dtype, where)
         if self.tables is not None:
             return RansCoder(self.tables, shape, dtype).decode
+        if self.model is not None:
+            return ContextCoder(self.model, shape, dtype).decode
         stored_dtype = self.stored_dtype(dtype).newbyteorder("<")
         stored_shape, order = self.stored_shape(shape, dtype), self._order(len(shape))
         ordered = tuple(stored_shape[axis] for axis in order)
@@ -163,12 +180,21 @@ class Coding:
 
     def scratch_bytes(self, shape: tuple[int, ...]) -> int:
         """The most memory that one buffer takes beside the values of a chunk of `shape`."""
+        if self.model is not None:
+            return self.model.scratch_bytes(shape)
         return 0 if self.tables is None else self.tables.scratch_bytes(shape)
 
     def _order(self, axes: int) -> tuple[int, ...]:
         """The axes of what is stored, in the order in which they are coded."""
         samples_and_item = (*range(1, axes), 0) if self.samples_last else tuple(range(axes))
         return (axes, *samples_and_item) if self.planes else samples_and_item
+
+    def __str__(self) -> str:
+        if self.tables is not None:
+            return f"{self.coder} by {len(self.tables.tables)} tables"
+        if self.model is not None:
+            return f"{self.coder} by {len(self.model.leaves)} tables"
+        return f"{self.coder} {self.level}"
 
 
 LATENT_CODING = Coding()
@@ -178,6 +204,9 @@ def _codings_with(codec: Mapping[str, Any], *, planes: bool) -> list[Coding]:
     """The codings that have a codec with its configuration."""
     if codec["name"] == RANS_CODEC:
         return [Coding(RANS, planes=planes, tables=RansTables.from_json(codec["configuration"]))]
+    if codec["name"] == CONTEXT_CODEC:
+        model = ContextModel.from_json(codec["configuration"])
+        return [Coding(CONTEXT, planes=planes, model=model)]
     if codec["name"] == _ZARR_PCODEC:
         return [Coding(PCODEC, codec["configuration"]["level"], False, planes)]
     if codec["name"] == ZSTD:
@@ -247,9 +276,7 @@ class Coded:
     def __str__(self) -> str:
         steps = [str(self.prediction)] if self.prediction else []
         steps += ["byte planes"] if self.coding.planes else []
-        tables = self.coding.tables
-        detail = self.coding.level if tables is None else f"by {len(tables.tables)} tables"
-        return ", ".join([*steps, f"{self.coding.coder} {detail}"])
+        return ", ".join([*steps, str(self.coding)])
 
 
 DEFAULT_CODED = Coded()

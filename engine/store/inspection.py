@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import json
@@ -123,12 +124,13 @@ def _commit_keys(contents: StoreContents) -> list[str]:
 
 def _is_intact(contents: StoreContents, key: str) -> bool:
     """Whether an object is a shard whose index and chunks have the checksums they close with."""
-    content = contents.objects.get(key, contents.trusted.max_memory_bytes)
     counts = {contents.part.shard_samples // contents.part.chunk_samples, 1}
+    try:
+        content = contents.objects.get(key, contents.trusted.max_memory_bytes)
+    except EngineError:
+        return False
     for chunks, form in itertools.product(counts, INDEX_FORMS):  # metadata may be damaged, too
-        try:
+        with contextlib.suppress(EngineError):
             split_shard(content, chunks, key, form)
-        except EngineError:
-            continue
-        return True
+            return True
     return False

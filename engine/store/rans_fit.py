@@ -26,11 +26,14 @@ def fit_tables(values: NDArray[Any], tables: int) -> RansTables:
     used = np.arange(items.shape[1]) * tables // max(1, items.shape[1])
     bounds = np.searchsorted(used, np.arange(tables + 1))
     return RansTables(
-        tuple(_fit_table(items[:, start:stop]) for start, stop in itertools.pairwise(bounds))
+        tuple(
+            fit_table(items[:, start:stop], items.dtype.itemsize)
+            for start, stop in itertools.pairwise(bounds)
+        )
     )
 
 
-def _fit_table(values: NDArray[Any]) -> RansTable:
+def fit_table(values: NDArray[Any], itemsize: int) -> RansTable:
     """The table that codes `values` in the fewest bits; of equally good ones, the first."""
     counted = values.astype(np.int64).reshape(-1)
     best, fewest_bits = RansTable(0, 0, (TOTAL - 1,)), math.inf
@@ -45,7 +48,7 @@ def _fit_table(values: NDArray[Any]) -> RansTable:
         escapes = max(counts.sum() - counts[first:last].sum(), (counts == 1).sum())
         frequencies = _frequencies(np.append(counts[first:last], escapes))
         bits = _bits(np.append(counts[first:last], escapes), frequencies) + shift * counted.size
-        bits += int(escapes) * 8 * values.dtype.itemsize
+        bits += int(escapes) * 8 * itemsize
         if bits < fewest_bits * _WORTH_IT:
             fitted = tuple(int(frequency) for frequency in frequencies[:-1])
             best, fewest_bits = RansTable(shift, low + first, fitted), bits

@@ -5,10 +5,9 @@ They are written once, into the metadata of an array; see `docs/format.md`, 3.9.
 
 from __future__ import annotations
 
-import base64
 import functools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import InvalidInput
+from engine.store.leb128 import fold, from_text, to_text, unfold
 
 RANS_CODEC = "latent-engine.rans"
 TOTAL_BITS = 12
@@ -26,9 +26,8 @@ MOST_TABLES = 1 << 12
 STATES = (1, 2, 4)
 MOST_STATES = max(STATES)
 _DTYPES = (np.dtype(np.int8), np.dtype(np.int16))
-_MOST_BITS = 21  # of a number: three bytes
 _LONGEST_TEXT = MOST_TABLES * (3 + MOST_SYMBOLS) * 4  # three bytes in Base64 each
-_LARGEST = 1 << 15
+LARGEST = 1 << 16
 _GUESSED = TOTAL // (MOST_SYMBOLS + 1)
 
 
@@ -55,7 +54,7 @@ class RansTable:
         if (
             not all(type(number) is int for number in numbers)
             or not 0 <= self.shift <= MOST_SHIFT
-            or not -_LARGEST <= self.low < _LARGEST
+            or not -LARGEST <= self.low < LARGEST
         ):
             raise InvalidInput(f"no table of integers from {self.low} on, shifted by {self.shift}")
         if (
@@ -75,8 +74,7 @@ class RansTable:
 
     def numbers(self) -> list[int]:
         """The table as numbers from 0 on, as `RansTables.to_json` keeps them."""
-        folded = 2 * self.low if self.low >= 0 else -2 * self.low - 1
-        return [self.shift, folded, len(self.frequencies), *self.frequencies]
+        return [self.shift, fold(self.low), len(self.frequencies), *self.frequencies]
 
     @classmethod
     def from_numbers(cls, numbers: Sequence[int]) -> RansTable:
@@ -86,8 +84,7 @@ class RansTable:
             InvalidInput: they are those of no table.
         """
         shift, folded, _, *frequencies = numbers
-        low = folded >> 1 if folded % 2 == 0 else -(folded + 1 >> 1)
-        return cls(shift, low, tuple(frequencies))
+        return cls(shift, unfold(folded), tuple(frequencies))
 
 
 @dataclass(frozen=True)
@@ -124,8 +121,7 @@ class RansTables:
     def to_json(self) -> dict[str, Any]:
         """The codec's configuration in metadata: all numbers as LEB128, in Base64."""
         numbers = (number for table in self.tables for number in table.numbers())
-        tables = base64.b64encode(b"".join(map(_leb128, numbers))).decode()
-        return {"states": self.states, "tables": tables}
+        return {"states": self.states, "tables": to_text(numbers)}
 
     @classmethod
     def from_json(cls, configuration: Mapping[str, Any]) -> RansTables:
@@ -139,7 +135,7 @@ class RansTables:
             states, text = configuration["states"], configuration["tables"]
             if len(text) > _LONGEST_TEXT:
                 raise ValueError
-            numbers = list(_numbers(base64.b64decode(text, validate=True)))
+            numbers = from_text(text)
             while start < len(numbers):
                 stop = start + 3 + numbers[start + 2]
                 tables.append(RansTable.from_numbers(numbers[start:stop]))
@@ -206,24 +202,3 @@ class CodedTables:
             starts[place, len(found) + 1 :] = TOTAL
             guesses[place] = np.repeat(np.arange(len(found)), found)[::_GUESSED]
         return cls(np.array(places, np.int64), uniform, starts, guesses)
-
-
-def _leb128(number: int) -> bytes:
-    """A number from 0 on, seven bits a byte, the low ones first."""
-    groups = [number >> place & 0x7F for place in range(0, max(1, number.bit_length()), 7)]
-    return bytes([*(group | 0x80 for group in groups[:-1]), groups[-1]])
-
-
-def _numbers(content: bytes) -> Iterator[int]:
-    """The numbers that `_leb128` wrote, of at most 21 bits; ValueError if there are others."""
-    number = place = 0
-    for byte in content:
-        number |= (byte & 0x7F) << place
-        place += 7
-        if place > _MOST_BITS:
-            raise ValueError
-        if byte < 0x80:
-            yield number
-            number = place = 0
-    if place > 0:
-        raise ValueError

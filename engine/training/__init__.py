@@ -16,6 +16,7 @@ try:
     from engine.training.learning_curve import save_learning_curve
     from engine.training.records import EpochRecord, Progress, Trained
     from engine.training.target import RateTarget, choose_target
+    from engine.training.transform_kind import TRANSFORM_KINDS
     from engine.training.transforming import fit_transform
 except ModuleNotFoundError as error:
     package = (error.name or "").partition(".")[0]
@@ -27,6 +28,7 @@ except ModuleNotFoundError as error:
 
 __all__ = [
     "ARCHITECTURES",
+    "TRANSFORM_KINDS",
     "EpochRecord",
     "Progress",
     "RateTarget",

@@ -1,37 +1,31 @@
-"""Training of the nonlinear transform for a rate, from the linear codec on."""
+"""Training of nonlinear transforms for a rate, from the linear codec on."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from engine.codec.sample_format import SampleFormat
-from engine.entropy import entropy_bits
+from engine.entropy import sample_bits
 from engine.errors import InvalidInput
 from engine.sources import Source
-from engine.training.architectures.transform import Transform
+from engine.training.architectures.rated import Rated
 from engine.training.batches import RowSplit, count_rows, split_rows, thinned
 from engine.training.export import torch_latents, torch_reconstruction
 from engine.training.fitting import run_training, seeded
-from engine.training.held_out import HeldOut
-from engine.training.klt import LinearCodec, fit_linear, trained_linear
+from engine.training.klt import LinearCodec, trained_linear
 from engine.training.options import TrainingOptions
-from engine.training.rate import RatePoint
+from engine.training.rate import RatePoint, decoder_bits
 from engine.training.records import Report, Trained
-from engine.training.target import RateTarget, price_of
+from engine.training.target import RateTarget
+from engine.training.transform_kind import TRANSFORM, TransformKind
 
-STEPS = 1500
 _LEAST_EPOCHS = 8
-_MOST_CHANNELS = 384
-# Found by trial on digits at 20 and 27 dB: what training meets a target with is finer than what
-# the linear codec does, and the finer the step, the less its maps may move.
-_START = 0.85
-_PACE = 5.5e-3
-_CHANNELS_AT = 0.7
 _REACH = 4.0
 
 
@@ -40,9 +34,11 @@ def fit_transform(
     sample: SampleFormat,
     target: RateTarget,
     *,
+    kind: TransformKind = TRANSFORM,
     most_channels: int | None = None,
+    for_samples: int | None = None,
     epochs: int | None = None,
-    batch_size: int = 128,
+    batch_size: int | None = None,
     learning_rate: float | None = None,
     patience: int | None = None,
     validation_fraction: float = 0.1,
@@ -51,11 +47,12 @@ def fit_transform(
     checkpoint: Path | None = None,
     progress: Report | None = None,
 ) -> Trained:
-    """Train the transform that meets `target`, or return the linear codec where that is better.
+    """Train the transform that meets `target`, or return a linear codec where that is better.
 
-    Without `epochs` it takes 1500 steps, over a part of large data; without `patience` all of
-    them, since quality comes back only as the learning rate falls. A run that was cut off goes on
-    from its `checkpoint` folder.
+    Without `epochs` it takes the steps of its kind, over a part of large data; without `patience`
+    all of them, since quality comes back only as the learning rate falls. A run that was cut off
+    goes on from its `checkpoint` folder. `for_samples` share the decoder, whose bytes then count:
+    few get a small network, or none.
 
     Raises:
         InvalidInput: the target is out of reach, or the loss is no longer finite.
@@ -63,55 +60,69 @@ def fit_transform(
         StorageError: the file system refused a read or a write.
     """
     split = split_rows(source, validation_fraction, seed)
-    linear = fit_linear(source, sample, split, most_channels)
-    to_beat = linear.find(target)
-    step = to_beat.step if target.rate_lambda else _START * to_beat.step
-    rows = split if epochs else _enough(split, batch_size)
-    epochs = epochs or math.ceil(STEPS * batch_size / count_rows(rows.training))
+    linear, *others = kind.fit_linear(source, sample, split, most_channels, target, for_samples)
+    start = linear.find(target)
+    best, to_beat = _best(target, (linear, start), others)
+    step = start.step if target.rate_lambda else kind.finer * start.step
+    batch_size = batch_size or kind.batch_size(sample)
+    rows = split if epochs else _enough(split, kind.steps * batch_size)
+    epochs = epochs or math.ceil(kind.steps * batch_size / count_rows(rows.training))
     options = TrainingOptions(
-        architecture="transform",
+        architecture=kind.name,
         architecture_options=target.as_json(),
         latent_dim=most_channels,
         loss="mse",
         epochs=epochs,
         batch_size=batch_size,
-        learning_rate=_PACE * step if learning_rate is None else learning_rate,
+        learning_rate=kind.learning_rate(step) if learning_rate is None else learning_rate,
         validation_fraction=validation_fraction,
         patience=patience or epochs,
         seed=seed,
     )
+    kept = options.as_json() | {"architecture": best.name, "better_than": kind.name}
     with seeded(seed, device) as on:
-        model = _start(linear, step).to(on)
+        initial = linear.start(step, to_beat)
+        if initial is None:
+            return trained_linear(best, to_beat, split, kept)
+        model = initial.to(on)
         trained = run_training(
             model, options, source, rows, sample.to_network, checkpoint, progress
         )
-    found = _meet(target, model, HeldOut(source, split.validation, sample))
+    found = _meet(target, model, best)
     if found is not None and target.prefers(found, to_beat):
         return replace(trained, rate=found)
-    kept = options.as_json() | {"architecture": "klt", "better_than": "transform"}
-    return replace(trained_linear(linear, to_beat, split, kept), history=trained.history)
+    return replace(trained_linear(best, to_beat, split, kept), history=trained.history)
 
 
-def _enough(split: RowSplit, batch_size: int) -> RowSplit:
-    """So many of the training rows that the steps see each of them several times."""
-    return RowSplit(thinned(split.training, STEPS * batch_size // _LEAST_EPOCHS), split.validation)
+def _best(
+    target: RateTarget, first: tuple[LinearCodec, RatePoint], others: Sequence[LinearCodec]
+) -> tuple[LinearCodec, RatePoint]:
+    """The linear codec that meets the target best, and how; the others may be unable to."""
+    best = first
+    for codec in others:
+        with suppress(InvalidInput):
+            point = codec.find(target)
+            best = (codec, point) if target.prefers(point, best[1]) else best
+    return best
 
 
-def _start(linear: LinearCodec, step: float) -> Transform:
-    channels = min(linear.measure(_CHANNELS_AT * step).channels, _MOST_CHANNELS)
-    deviations = torch.from_numpy(linear.deviations(channels))
-    return Transform(linear.modules(channels), deviations, step, price_of(step))
+def _enough(split: RowSplit, seen: int) -> RowSplit:
+    """So many of the training rows that each is among the rows `seen` several times."""
+    return RowSplit(thinned(split.training, seen // _LEAST_EPOCHS), split.validation)
 
 
-def _meet(target: RateTarget, model: Transform, held_out: HeldOut) -> RatePoint | None:
+def _meet(target: RateTarget, model: Rated, linear: LinearCodec) -> RatePoint | None:
     """The step near the one it was trained for at which it meets the target, if there is one."""
+    held_out = linear.held_out
+    share = decoder_bits(model.decoder_weights, linear.for_samples)
     latents = torch_latents(model.encoder, held_out.samples)
 
     def measure(step: float) -> RatePoint:
         spacing = np.float32(step)
         integers = np.rint(latents / spacing)
         decoded = torch_reconstruction(model.decoder, integers * spacing)
-        return held_out.measure(float(spacing), entropy_bits(integers), decoded)
+        point = held_out.measure(float(spacing), sample_bits(integers), decoded)
+        return replace(point, decoder_bits=share)
 
     try:
         return target.find(measure, model.step / _REACH, model.step * _REACH)

@@ -21,6 +21,6 @@ def point(method, size, psnr_db, **changed):
         "method": method, "setting": f"to {psnr_db} dB", "bound": None, "is_ours": False,
         "layout": "sequence", "samples": SAMPLES, "payload_bytes": round(size * SAMPLES),
         "decoder_bytes": 0, "metadata_bytes": 0, "encode_samples_per_s": 1e4,
-        "decode_samples_per_s": 1e4, "is_estimate": False, "max_abs_error": 9.0,
+        "decode_samples_per_s": 1e4, "max_abs_error": 9.0,
     }  # fmt: skip
     return Point(psnr_db=psnr_db, **(values | changed))

@@ -54,3 +54,16 @@ def test_recall_ignores_lengths_as_cosine_does():
 def test_few_vectors_have_no_neighbours():
     vectors = np.ones((10, 4), np.float32)
     assert measure_fidelity(vectors, vectors).recall_at_10 is None
+
+
+def test_integers_and_numbers_alone_are_no_vectors():
+    assert measure_fidelity(*[np.ones((50, 4), np.int16)] * 2).recall_at_10 is None
+    assert measure_fidelity(*[np.ones((50, 1), np.float32)] * 2).recall_at_10 is None
+
+
+def test_fill_values_do_not_widen_the_range():
+    original = np.linspace(0, 1, 100, dtype=np.float32).reshape(10, 10)
+    decoded = original + np.float32(0.01)
+    original[0, 0] = decoded[0, 0] = -9999
+    wide, narrow = (measure_fidelity(original, decoded, fills) for fills in ((), (-9999,)))
+    assert narrow.psnr_db < 41 < wide.psnr_db

@@ -1,6 +1,7 @@
 """The files that a comparison leaves behind."""
 
 import csv
+import dataclasses
 import io
 import json
 import math
@@ -12,7 +13,8 @@ import pytest
 from PIL import Image
 
 from engine.comparing.comparison import Comparison
-from engine.comparing.page import equal_size, render_page
+from engine.comparing.page import equal_sizes, render_page
+from engine.comparing.pictures import error_png, picture_png
 from engine.comparing.record import Measured, Refusal
 from engine.comparing.report import CSV, JSON, PAGE, RATE_DISTORTION, SPEED_SIZE, write_report
 from engine.comparing.table import heading, rows
@@ -28,7 +30,7 @@ def comparison(digits):
         point("WebP", 60, 35.0),
         point("my.codec", 18, 27.0, is_ours=True, decoder_bytes=10_000),
         point("zstd", 150, math.inf, bound=0.0, max_abs_error=0.0),
-        point("KLT <b>", 22, 24.0, is_estimate=True),
+        point("KLT <b>", 22, 24.0),
     ]
     return Comparison(
         facts=facts(),
@@ -74,34 +76,60 @@ def test_the_page_needs_nothing_else(comparison):
     assert "faiss is not installed" in page
 
 
-def test_the_page_shows_originals_and_what_came_back(comparison):
+def pictures_in(page, kind):
+    found = re.findall(rf'class="{kind}"[^>]*base64,([^"]+)"', page)
+    return [np.asarray(Image.open(io.BytesIO(b64decode(text)))) for text in found]
+
+
+def test_the_page_shows_originals_what_came_back_and_the_errors(comparison):
     page = render_page(comparison, [])
-    pictures = [
-        np.asarray(Image.open(io.BytesIO(b64decode(text))))
-        for text in re.findall(r'class="strip"[^>]*base64,([^"]+)"', page)
-    ]
+    pictures = pictures_in(page, "strip")
     assert len(pictures) == 1 + 3
-    assert pictures[0].shape == (28, 8 * 28)
-    np.testing.assert_array_equal(pictures[0][:, :28], comparison.originals[0])
-    np.testing.assert_array_equal(pictures[1], pictures[0] // 2)
+    assert pictures[0].shape == (2 * 28, 8 * (2 * 28 + 2) - 2)
+    first, second = pictures[0][::2, : 2 * 28 : 2], pictures[0][::2, 2 * 28 + 2 :: 2][:, :28]
+    np.testing.assert_array_equal(first, comparison.originals[0])
+    np.testing.assert_array_equal(second, comparison.originals[1])
+    np.testing.assert_array_equal(pictures[1][::2, : 2 * 28 : 2], first // 2)
+    errors = pictures_in(page, "strip error")
+    assert len(errors) == 3
+    assert errors[0][first.argmax() // 28 * 2, first.argmax() % 28 * 2].sum() > errors[0].min()
 
 
 def test_pictures_are_of_equal_size(comparison):
-    size, chosen = equal_size(comparison)
-    assert size == 20
+    ((size, chosen),) = equal_sizes(comparison)
+    assert 19 < size < 22
     assert [one.point.method for one in chosen] == ["my.codec", "WebP", "KLT <b>"]
 
 
-@pytest.mark.parametrize("empty", [True, False])
-def test_a_page_without_pictures(comparison, empty):
-    changed = Comparison(
-        facts=facts(sample_shape=(28, 28) if empty else (784,)),
-        measured=() if empty else comparison.measured,
-        refusals=(),
-        missing=(),
-        advice=(),
-        originals=comparison.originals,
-    )
+@pytest.mark.parametrize(
+    "originals",
+    [
+        np.linspace(0, 1, 3 * 50, dtype=np.float64).reshape(3, 50),
+        np.arange(2 * 300, dtype=np.int16).reshape(2, 300),
+        np.linspace(-5, 5, 3 * 64, dtype=np.float32).reshape(3, 8, 8),
+        np.full((3, 8, 8), np.nan, np.float32),
+        np.zeros((2, 5, 6, 7), np.float64),
+        np.zeros((2, 6, 7, 3), np.uint16),
+        np.zeros((2, 6, 7, 1), np.uint8),
+        np.zeros((1, 2, 5, 6, 7), np.uint8),
+    ],
+    ids=lambda samples: f"{samples.dtype}{samples.shape}",
+)
+def test_samples_of_any_kind_have_a_picture(originals):
+    with Image.open(io.BytesIO(picture_png(originals, originals))) as image:
+        assert image.format == "PNG" and min(image.size) >= 50
+    assert (error_png(originals, originals) is None) == (originals.ndim == 2)
+
+
+def test_colours_are_those_of_the_originals():
+    originals = np.zeros((1, 4, 4), np.float32)
+    originals[0, 0, 0] = 1
+    near, far = (picture_png(originals * scale, originals) for scale in (1, 0.5))
+    assert near == picture_png(originals, originals) != far
+
+
+def test_a_page_without_points(comparison):
+    changed = dataclasses.replace(comparison, measured=(), refusals=(), advice=())
     assert "strip" not in render_page(changed, []).split("</style>")[1]
 
 

@@ -38,7 +38,7 @@ def test_what_is_promised_bounds_the_elements_in_their_own_dtype():
 
 def test_integers_without_drift_need_no_slack():
     found = rules(within(2), "u1", BYTES)
-    assert (found.quantised_steps, found.base, found.quantised_dtype) == ((5.0,), 128.0, "i1")
+    assert (found.quantised_steps, found.base, found.quantised_dtype) == ((5.0,), 130.0, "i1")
     (step,) = found.residual_steps
     assert 5 * (1 - 2.0**-11) - 2 * (ROOM + 2.0**-12) <= step < 5 - 2 * ROOM
 
@@ -91,6 +91,13 @@ def test_steps_for_a_psnr_keep_it_if_errors_are_uniform():
     assert 0.99 * allowed < coarse**2 / 12 <= allowed
     assert fine / 2 <= math.sqrt(allowed)
     assert all(r < q for r, q in zip(found.residual_steps, found.quantised_steps, strict=True))
+
+
+@pytest.mark.parametrize("error", [2, 7, 25, 200])
+def test_the_lowest_value_comes_back_as_it_is(error):
+    found = rules(within(error), "u1", BYTES)
+    steps_up = (found.base - BYTES.low) / found.quantised_steps[0]
+    assert steps_up == round(steps_up)
 
 
 def test_the_base_is_a_sample_and_lies_amid_the_data():

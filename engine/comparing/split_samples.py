@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import InvalidInput
-from engine.sources import Source
+from engine.jobs.survey import Survey, survey
+from engine.sources import Source, open_source
 
 MAX_CHUNK_SAMPLES = 64
 MAX_CHUNK_BYTES = 256 * 1024
@@ -39,7 +40,7 @@ class Split:
 
 
 @dataclass(frozen=True, eq=False)
-class HeldOut:
+class SplitSamples:
     """Samples `(n, *sample_shape)` to learn from and to measure on.
 
     `samples` counts those of the whole dataset.
@@ -74,10 +75,20 @@ class HeldOut:
         return mean
 
     @functools.cached_property
+    def survey(self) -> Survey:
+        """Range, gaps and fill values of the training samples."""
+        with open_source(self.train) as source:
+            return survey(source, None)
+
+    @property
     def value_range(self) -> float:
-        """From the smallest to the largest finite training value."""
-        finite = self.train[np.isfinite(self.train)].astype(np.float64)
-        return float(np.ptp(finite)) if finite.size else 0.0
+        """From the smallest to the largest training value that is finite and no fill value."""
+        return self.survey.span
+
+    @property
+    def has_gaps(self) -> bool:
+        """Whether training samples lack elements: NaN, infinity, fill values."""
+        return bool(self.survey.nonfinite or self.survey.fill_values)
 
     @functools.cached_property
     def digest(self) -> str:
@@ -144,7 +155,7 @@ def plan_apart(
     return Split(chunk, _drawn(test, test_samples, chunk, seed), _drawn(train, rows, chunk, seed))
 
 
-def read_split(source: Source, split: Split, apart: Source | None = None) -> HeldOut:
+def read_split(source: Source, split: Split, apart: Source | None = None) -> SplitSamples:
     """Read the rows of a split from a source, test rows from the one that is held out if any.
 
     Raises:
@@ -159,7 +170,7 @@ def read_split(source: Source, split: Split, apart: Source | None = None) -> Hel
         )
     train = np.concatenate([source.read(start, stop) for start, stop in split.train])
     test = np.concatenate([other.read(start, stop) for start, stop in split.test])
-    return HeldOut(train, test, split.chunk_samples, len(source))
+    return SplitSamples(train, test, split.chunk_samples, len(source))
 
 
 def _drawn(samples: int, wanted: int, chunk: int, seed: int) -> Runs:

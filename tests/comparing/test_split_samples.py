@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.comparing.held_out import plan_apart, plan_split, read_split
+from engine.comparing.split_samples import plan_apart, plan_split, read_split
 from engine.errors import InvalidInput
 from engine.sources import open_source
 
