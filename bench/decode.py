@@ -2,10 +2,10 @@
 
 The limit is `InferenceSession.run` of the decoder over ready latents in memory, at the batch size
 and thread layout that are best for it. The system clears the memory of a new array when it is first
-written to, and a hypervisor finds it anew, if it was given back for some seconds: so samples are also
-read into an array that is there, and what filling a new one costs is measured, too. `engine.decode`
-also syncs what it writes: what that alone costs is measured beside it. Peers and files have rounds of
-their own, as they take and give back much memory.
+written to, and a hypervisor finds it anew, if it was given back for some seconds: so samples are
+also read into an array that is there, and what filling a new one costs is measured, too.
+`engine.decode` also syncs what it writes: what that alone costs is measured beside it. Peers and
+files have rounds of their own, as they take and give back much memory.
 """
 
 from __future__ import annotations
