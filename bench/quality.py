@@ -13,7 +13,7 @@ import hashlib
 import shutil
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,8 @@ from engine.comparing.split_samples import SplitSamples
 from engine.errors import MissingExtra
 from engine.runtime.user_cache import cache_folder
 
-OURS = "transform"
+OURS, KLT = "transform", "klt"
+_FOR_IMAGES = (OURS, "conv-transform", KLT)
 _MOSAIC_PATCHES = 16
 _STORE_SAMPLES = 1_000_000  # sizes are those of stores in which a decoder pays
 _ROOT = Path(__file__).parents[1]
@@ -114,7 +115,7 @@ def _digits(subject: Subject) -> Iterator[Cell]:
 
 def _patches(subject: Subject) -> Iterator[Cell]:
     psnr = 28.3
-    points = _at_psnr(subject, psnr) | {"WebP": _webp(subject, psnr)}
+    points = _at_psnr(subject, psnr, _FOR_IMAGES) | {"WebP": _webp(subject, psnr)}
     what = f"patches at {psnr:g} dB"
     ratio = points[OURS].sample_bytes / points["WebP"].sample_bytes
     yield Cell(Ratio(f"{what} / WebP on mosaics", ratio, 0.9, 0.75, at_most=True), points)
@@ -143,9 +144,9 @@ def _embeddings(subject: Subject) -> Iterator[Cell]:
         def meets(found: Fidelity, recall: float = recall) -> bool:
             return found.recall_at_10 is not None and found.recall_at_10 >= recall
 
-        linear = _at(subject, "klt", meets, target_bytes=float(floor))
+        linear = _at(subject, KLT, meets, target_bytes=float(floor))
         ours = _at(subject, OURS, meets, target_bytes=float(round(0.9 * linear.sample_bytes)))
-        points = {OURS: ours, "klt": linear} | peers
+        points = {OURS: ours, KLT: linear} | peers
         what = f"embeddings at recall@10 of {recall:g}"
         yield Cell(_size(what, ours, floor, aim), points)
         yield _beside_klt(what, points)
@@ -160,11 +161,13 @@ CELLS: dict[str, Callable[[Subject], Iterator[Cell]]] = {
 }
 
 
-def _at_psnr(subject: Subject, psnr_db: float) -> dict[str, Result]:
+def _at_psnr(
+    subject: Subject, psnr_db: float, architectures: Iterable[str] = (OURS, KLT)
+) -> dict[str, Result]:
     def meets(found: Fidelity) -> bool:
         return found.psnr_db >= psnr_db
 
-    return {arch: _at(subject, arch, meets, target_psnr=psnr_db) for arch in (OURS, "klt")}
+    return {arch: _at(subject, arch, meets, target_psnr=psnr_db) for arch in architectures}
 
 
 def _at(subject: Subject, arch: str, meets: Meets, **target: float) -> Result:
@@ -179,7 +182,7 @@ def _within(subject: Subject, share: float) -> dict[str, Result]:
     about = round(-20 * float(np.log10(share)), 1)
     points = {
         arch: subject.stored(arch, subject.codec(arch, target_psnr=about), bound)
-        for arch in (OURS, "klt")
+        for arch in (OURS, KLT)
     }
     peers = {"SZ3": Sz3(), "quantised + JPEG XL": Quantised(LosslessJpegXl())}
     return points | {name: subject.peer(peer, bound) for name, peer in peers.items()}
@@ -203,7 +206,7 @@ def _size(what: str, result: Result, floor: float, aim: float) -> Ratio:
 
 
 def _beside_klt(what: str, points: dict[str, Result]) -> Cell:
-    ratio = points[OURS].sample_bytes / points["klt"].sample_bytes
+    ratio = points[OURS].sample_bytes / points[KLT].sample_bytes
     return Cell(Ratio(f"{what} / klt", ratio, 1.0, 0.85, at_most=True), {})
 
 

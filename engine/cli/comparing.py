@@ -17,7 +17,7 @@ PEERS = (
     "zstd", "blosc2", "pcodec", "zfp", "sz3", "sperr", "jpeg", "jpeg-2000", "webp", "jpeg-xl",
     "quantised", "faiss",
 )  # fmt: skip
-TRAINED = ("klt", "transform")
+TRAINED = ("klt", "transform", "conv-transform")
 NOTHING = "nothing"
 _WIDTH = 200  # where nothing tells how wide the terminal is
 _NARROW = 140

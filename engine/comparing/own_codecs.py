@@ -13,7 +13,7 @@ from engine.comparing.latent_store import LatentStore
 from engine.comparing.record import Refusal
 from engine.comparing.split_samples import SplitSamples
 from engine.errors import CorruptCodec, EngineError, InvalidInput, StorageError, one_line
-from engine.jobs.train import train
+from engine.jobs.train import FOR_A_RATE, train
 from engine.runtime.codec import Codec
 
 if TYPE_CHECKING:
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 
 Report = Callable[[int, int, str], None]
 
-KLT, TRANSFORM = "klt", "transform"
-ARCHITECTURES = (KLT, TRANSFORM)
+KLT = "klt"
 _RATIOS = (100, 40, 16)
 """Raw bytes to bytes of latents: from what is hardly recognisable to what is hardly lossy."""
 _STEPS = (1.4, 1.0, 0.7)  # one codec a rate, and the rates between
@@ -48,7 +47,7 @@ class Recipe:
 
 def default_architectures(sample_shape: Sequence[int]) -> tuple[str, ...]:
     """What is trained where nobody chooses: the linear codec, and the network for such samples."""
-    return ARCHITECTURES if math.prod(sample_shape) <= _MOST_ELEMENTS else (KLT,)
+    return (KLT, "transform" if math.prod(sample_shape) <= _MOST_ELEMENTS else "conv-transform")
 
 
 def train_codecs(
@@ -88,9 +87,9 @@ def train_codecs(
 
 def check_architectures(names: Sequence[str]) -> None:
     """Raise InvalidInput for a name that can't be trained here."""
-    unknown = sorted(set(names) - set(ARCHITECTURES))
+    unknown = sorted(set(names) - set(FOR_A_RATE))
     if unknown:
-        raise InvalidInput(f"can't train {unknown} to compare; there are {list(ARCHITECTURES)}")
+        raise InvalidInput(f"can't train {unknown} to compare; there are {list(FOR_A_RATE)}")
 
 
 def _trained(

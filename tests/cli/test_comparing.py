@@ -22,10 +22,10 @@ def data(digits, tmp_path):
 
 def test_the_help_names_every_family():
     from engine.comparing.families import FAMILIES
-    from engine.comparing.own_codecs import ARCHITECTURES
+    from engine.jobs.train import FOR_A_RATE
 
     assert tuple(FAMILIES) == PEERS
-    assert ARCHITECTURES == TRAINED
+    assert FOR_A_RATE == TRAINED
 
 
 def test_a_table_and_advice_are_printed(data):

@@ -32,28 +32,26 @@ def modified(folder):
     return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
 
 
-def test_every_rate_is_a_codec_that_is_trained_once(few_digits, tmp_path):
+def test_every_rate_is_a_codec_that_is_trained_once_and_again_if_damaged(few_digits, tmp_path):
     seen = []
     data = split(few_digits)
-    (store,), refusals = train_codecs(
-        data, ["klt"], tmp_path, 400, lambda *state: seen.append(state)
-    )
-    assert refusals == []
+
+    def trained():
+        (store,), refusals = train_codecs(
+            data, ["klt"], tmp_path, 400, lambda *state: seen.append(state)
+        )
+        assert refusals == []
+        return store
+
+    store = trained()
     settings = [str(one) for one in store.settings(data)]
     assert settings[:4] == [f"{r}, step {step}" for r in RATES for step in (1.4, 1)]
     assert settings[-1] == "lossless"
     assert seen[0] == (0, 2, "training klt for 1.23 B, 100%") and seen[-1][:2] == (1, 2)
     before = modified(tmp_path)
-    again, _ = train_codecs(data, ["klt"], tmp_path, 400, None)
-    assert modified(tmp_path) == before and again[0].identity == store.identity
-
-
-def test_a_damaged_codec_is_trained_again(few_digits, tmp_path):
-    data = split(few_digits)
-    stores, _ = train_codecs(data, ["klt"], tmp_path, 400, None)
+    assert trained().identity == store.identity and modified(tmp_path) == before
     next(tmp_path.rglob("decoder.onnx")).write_bytes(b"")
-    again, _ = train_codecs(data, ["klt"], tmp_path, 400, None)
-    assert again[0].identity == stores[0].identity
+    assert trained().identity == store.identity
 
 
 def test_the_linear_codec_is_a_peer_unless_nothing_is_to_be_trained(few_digits):
@@ -64,9 +62,9 @@ def test_the_linear_codec_is_a_peer_unless_nothing_is_to_be_trained(few_digits):
     assert all(point.is_ours for point in ours.values())
 
 
-def test_small_samples_get_a_network_and_large_ones_the_linear_codec_alone():
+def test_the_network_is_that_for_the_size_of_samples():
     assert default_architectures((28, 28)) == ("klt", "transform")
-    assert default_architectures((256, 256)) == ("klt",)
+    assert default_architectures((256, 256)) == ("klt", "conv-transform")
     with pytest.raises(InvalidInput, match="can't train"):
         compare(np.zeros((9, 4), np.uint8), train=["dense"])
 
