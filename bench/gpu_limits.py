@@ -25,8 +25,6 @@ OPTIONS: Mapping[str, CudaOptions] = {
     "exact": EXACT,
     "CUDA graph": CudaOptions(graph=True),
     "channels last": CudaOptions(nhwc=True),
-    "TF32": CudaOptions(tf32=True),
-    "TF32, channels last": CudaOptions(tf32=True, nhwc=True),
 }
 _RUNS = 16  # queued at a time, so that waiting for the last of them doesn't count
 _STEP, _TOLERANCE = 5.0, 1e-3

@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+_COUNTED_AT_ONCE = 1 << 20  # of a wider range, the counts could outgrow the integers
+
 
 def entropy_bits(integers: NDArray[Any]) -> NDArray[np.float64]:
     """Empirical entropy, bits, of each channel `(channels,)` of integers `(n, channels)`."""
-    return np.array([_entropy(channel) for channel in integers.T])
+    return np.array([entropy(channel) for channel in integers.T])
 
 
 def sample_bits(integers: NDArray[Any]) -> NDArray[np.float64]:
@@ -22,7 +24,10 @@ def sample_bits(integers: NDArray[Any]) -> NDArray[np.float64]:
     return entropy_bits(rows) * (len(rows) / len(integers))
 
 
-def _entropy(integers: NDArray[Any]) -> float:
-    counts = np.bincount(integers.astype(np.int64) - int(integers.min()))
-    share = counts[counts > 0] / len(integers)
+def entropy(integers: NDArray[Any]) -> float:
+    """Empirical entropy, bits, of one of many integers, in any shape."""
+    values = integers.ravel().astype(np.int64) - int(integers.min())
+    near = values.max() < _COUNTED_AT_ONCE
+    counts = np.bincount(values) if near else np.unique(values, return_counts=True)[1]
+    share = counts[counts > 0] / len(values)
     return float(-(share * np.log2(share)).sum())

@@ -1,6 +1,27 @@
 """What several tests demand alike: equal bytes, equal trees, and ways to damage a file."""
 
+import threading
+
 import numpy as np
+
+
+def in_threads(work, items):
+    """Call `work` with every item, each on a thread of its own; raise the first error of any."""
+    errors = []
+
+    def guarded(item):
+        try:
+            work(item)
+        except Exception as error:  # a thread would only print it
+            errors.append(error)
+
+    threads = [threading.Thread(target=guarded, args=[item]) for item in items]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    if errors:
+        raise errors[0]
 
 
 def same_values(found, expected):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from engine.entropy import entropy_bits, sample_bits
+from engine.entropy import entropy, entropy_bits, sample_bits
 
 
 def test_entropy_of_each_channel():
@@ -14,3 +14,7 @@ def test_positions_of_a_channel_share_its_distribution():
     latents = np.stack([channels, channels]).reshape(2, 3, 2, 2)
     assert sample_bits(latents) == pytest.approx([0, 4 * 2, 4 * 0.8112781])
     assert sample_bits(channels.T) == pytest.approx([0, 2, 0.8112781])
+
+
+def test_integers_far_apart_take_no_more_memory_than_others():
+    assert entropy(np.array([[-(1 << 50), 1 << 50], [3, 3]])) == pytest.approx(1.5)

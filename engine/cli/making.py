@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +49,10 @@ channels_option = click.option(
 @click.argument("data")
 @click.argument("codec", type=click.Path(path_type=Path))
 @click.option(
-    "--arch", type=click.Choice(FOR_A_RATE + ARCHITECTURES), default="conv", show_default=True
+    "--arch",
+    type=click.Choice(("auto", *FOR_A_RATE, *ARCHITECTURES)),
+    default="auto",
+    show_default=True,
 )
 @click.option(
     "--latent-dim", type=click.IntRange(1), help="Numbers per latent; for a rate at most."
@@ -58,6 +62,10 @@ channels_option = click.option(
 )
 @click.option("--target-bytes", type=float, help="For a rate: bytes a sample's latents take.")
 @click.option("--rate-lambda", type=float, help="For a rate: squared error a bit may cost.")
+@click.option("--max-error", metavar="E", help="For a rate: bound of its stores, a number or 1%.")
+@click.option(
+    "--for-samples", type=click.IntRange(1), help="For a rate: samples that share the decoder."
+)
 @click.option("--loss", type=click.Choice(["mse", "bce"]), default="mse", show_default=True)
 @click.option("--epochs", type=click.IntRange(1), help="20, of transforms thousands of steps.")
 @click.option(
@@ -99,10 +107,10 @@ def train_command(
     the same command goes on where it stopped.
 
     klt, the linear codec, transform, a network trained from it on, and conv-transform, the same for
-    larger images and volumes, meet a target that you give: --target-psnr, --target-bytes or
-    --rate-lambda. The others take --latent-dim.
+    larger images and volumes, meet a target that you give: --target-psnr, --target-bytes,
+    --rate-lambda or --max-error. The others take --latent-dim.
 
-    Example: engine train digits.npy digits.codec --arch conv --latent-dim 32
+    Example: engine train digits.npy digits.codec --target-psnr 25
     """
     import engine
 
@@ -166,6 +174,7 @@ def _print_codec(codec: Codec, path: Path, *, as_json: bool) -> None:
     psnr = psnr_text(measured["psnr_db"], measured["mean_squared_error"])
     print_table(
         {
+            **_architecture(codec.manifest.training),
             "samples": f"{codec.dtype} {codec.sample_shape}",
             "latents": f"{codec.manifest.latent.dtype} {codec.latent_shape}",
             "PSNR": f"{psnr} on {measured['samples']} samples",
@@ -175,6 +184,16 @@ def _print_codec(codec: Codec, path: Path, *, as_json: bool) -> None:
             "device": codec.device,
         }
     )
+
+
+def _architecture(record: Mapping[str, Any]) -> dict[str, str]:
+    """What was trained, and why it is not what was to be; nothing of networks that were given."""
+    options = record.get("options")
+    if options is None:
+        return {}
+    instead = options.get("better_than")
+    reason = f", better here than {instead}" if instead else ""
+    return {"architecture": options["architecture"] + reason}
 
 
 def _bits(choice: str) -> Bits:

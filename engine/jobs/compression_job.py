@@ -175,7 +175,9 @@ class CompressionJob:
             with contextlib.suppress(CorruptStore):  # then what is measured again is the same
                 return plan.with_coded(begun.arrays)
         if self.guarantee.is_plain:
-            return choose_latents_alone(plan, self.codec, self.blocks)
+            with contextlib.suppress(InvalidInput):  # of all such samples the first is to be named
+                return choose_latents_alone(plan, self.codec, self.blocks)
+            return plan
         return choose_codings(plan, self._guaranteed(plan), self.blocks, self.running.workers)
 
     def _grid(self) -> RowGrid:

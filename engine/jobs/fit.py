@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import InvalidInput
@@ -44,11 +45,15 @@ def read_samples(
 
 
 def check_counts(**counts: int | None) -> None:
-    """Refuse options that count something and are less than one.
+    """Refuse options that count something and aren't whole numbers of at least one.
 
     Raises:
         InvalidInput: names the option.
     """
     for name, count in counts.items():
-        if count is not None and count < 1:
+        if count is None:
+            continue
+        if isinstance(count, bool) or not isinstance(count, int | np.integer):
+            raise InvalidInput(f"{name} must be a whole number, got {count!r:.99}")
+        if count < 1:
             raise InvalidInput(f"{name} must be at least 1, got {count}")

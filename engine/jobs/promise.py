@@ -113,6 +113,16 @@ def _parse_max_error(max_error: float | str | None) -> tuple[float | None, float
     return (value / 100, None) if text.endswith("%") else (None, value)
 
 
+def absolute_bound(max_error: float | str | None, data_range: tuple[float, float]) -> float | None:
+    """`max_error` in the data's units, whether it is a number of these or a share of their range.
+
+    Raises:
+        InvalidInput: it is neither.
+    """
+    share, absolute = _parse_max_error(max_error)
+    return absolute if share is None else share * (data_range[1] - data_range[0])
+
+
 def parse_fill_value(fill_value: Any, dtype: np.dtype[Any]) -> tuple[float, ...] | None:
     """Values to keep bit for bit; None where they are to be looked for."""
     if isinstance(fill_value, str) and fill_value == "auto":

@@ -91,7 +91,9 @@ def _base(survey: Survey, step: float, dtype: np.dtype[Any]) -> float:
 
     The lowest is often the commonest by far: the black of images, the zeros of counts.
     """
-    steps_up = math.floor((survey.high / 2 - survey.low / 2) / step + 0.5)
+    # No integers reach the middle of what has more steps.
+    most = float(np.iinfo(_WIDEST).max)
+    steps_up = math.floor(min((survey.high / 2 - survey.low / 2) / step + 0.5, most))
     whole_steps = survey.low + steps_up * step
     return middle(whole_steps, whole_steps, dtype)
 

@@ -16,10 +16,11 @@ from engine.codec.files import CodecFiles, check_codec_target
 from engine.codec.manifest import Bits
 from engine.codec.sample_format import Channels, SampleFormat, network_view
 from engine.errors import GuaranteeViolated, InvalidInput
+from engine.jobs.default_architecture import default_architecture
 from engine.jobs.fit import check_counts
 from engine.jobs.gaps import without_gaps
 from engine.jobs.pack import check_options, sample_format, save_codec
-from engine.jobs.promise import FillValue
+from engine.jobs.promise import FillValue, absolute_bound
 from engine.runtime.calibration import calibration_rows, value_range
 from engine.runtime.codec import Codec
 from engine.runtime.narrowing import Weights, check_weights
@@ -45,11 +46,13 @@ def train(
     path: str | os.PathLike[str],
     *,
     key: str | None = None,
-    arch: Any = "conv",
+    arch: Any = "auto",
     latent_dim: int | None = None,
     target_psnr: float | None = None,
     target_bytes: float | None = None,
     rate_lambda: float | None = None,
+    max_error: float | str | None = None,
+    for_samples: int | None = None,
     loss: str = "mse",
     bits: Bits | None = None,
     weights: Weights = "auto",
@@ -74,9 +77,11 @@ def train(
         key: which array of an `.npz` file or Zarr group.
         arch: for the rate that is asked for `klt`, the linear codec, or a network trained from
             a linear codec on (or that one where it is better): `transform` for vectors and small
-            samples, `conv-transform` for larger images, signals and volumes; the name of another
-            network (`engine.training.ARCHITECTURES`), or your own `(encoder, decoder)` pair of
-            `torch.nn.Module`, which see float32 in 0..1, channels first.
+            samples, `conv-transform` for larger images, signals and volumes; `auto` is `transform`
+            for samples of up to 4096 elements, for larger ones `conv`, or `conv-transform` where a
+            target is given; the name of another network (`engine.training.ARCHITECTURES`), or your
+            own `(encoder, decoder)` pair of `torch.nn.Module`, which see float32 in 0..1, channels
+            first.
         latent_dim: numbers per latent; by default a 24th of the bytes of a sample. Of codecs for a
             rate the most they may be (of `conv-transform`, per block); by default as many as carry
             rate.
@@ -84,6 +89,10 @@ def train(
         target_bytes: for a rate: bytes a held-out sample's latents take at their entropy.
         rate_lambda: for a rate: squared error of a sample, summed over its elements with the
             data's range as 1, that one bit may cost.
+        max_error: for a rate: the bound that stores of this codec are to keep, in the data's units
+            or, such as `"1%"`, of their range; latents and residuals together are made few.
+        for_samples: for a rate: how many samples will share the decoder, whose bytes then count;
+            with `auto` as many as there are.
         loss: `mse` or `bce`.
         bits: width of a latent, 8 or 16; by default 8, for a rate 16 where 8 would saturate at
             half the step.
@@ -113,7 +122,7 @@ def train(
     """
     check_options(bits=8 if bits is None else bits)
     check_weights(weights)
-    check_counts(epochs=epochs, batch_size=batch_size, patience=patience)
+    check_counts(epochs=epochs, batch_size=batch_size, patience=patience, for_samples=for_samples)
     check_codec_target(path, overwrite=overwrite)
     from engine.training import choose_target, fit
 
@@ -122,17 +131,21 @@ def train(
     run: dict[str, Any] = {"learning_rate": learning_rate, "device": device, "checkpoint": state}
     with open_source(data, key=key) as opened:
         source = without_gaps(opened, fill_value) if fill_gaps else opened
-        sample = sample_format(
-            source, _view(source, arch, channels), value_range(source), (0.0, 1.0)
-        )
+        targets = target_psnr, target_bytes, rate_lambda, max_error
+        if isinstance(arch, str) and arch == "auto":
+            targeted = any(target is not None for target in targets)
+            arch = default_architecture(source.sample_shape, targeted=targeted)
+            for_samples = for_samples or (len(source) if arch in FOR_A_RATE else None)
+        data_range = value_range(source)
+        sample = sample_format(source, _view(source, arch, channels), data_range, (0.0, 1.0))
         if arch in FOR_A_RATE:
             _check_rated(arch, loss, arch_options)
             trained = _fit_for_a_rate(
                 arch,
                 source,
                 sample,
-                choose_target(target_psnr, target_bytes, rate_lambda),
-                {"most_channels": latent_dim, **shared},
+                choose_target(*targets[:3], absolute_bound(max_error, data_range)),
+                {"most_channels": latent_dim, "for_samples": for_samples, **shared},
                 {
                     "epochs": epochs,
                     "batch_size": batch_size,
@@ -141,7 +154,7 @@ def train(
                 },
             )
         else:
-            _check_no_target(target_psnr, target_bytes, rate_lambda)
+            _check_no_target(*targets, for_samples)
             trained = fit(
                 source,
                 network_shape=sample.network_shape,
@@ -249,10 +262,10 @@ def _check_rated(arch: str, loss: str, arch_options: Mapping[str, float] | None)
         raise InvalidInput(f"arch {arch!r} has no options, got {', '.join(arch_options)}")
 
 
-def _check_no_target(*targets: float | None) -> None:
+def _check_no_target(*targets: float | str | None) -> None:
     if any(target is not None for target in targets):
         raise InvalidInput(
-            "target_psnr, target_bytes and rate_lambda are for arch "
+            "target_psnr, target_bytes, rate_lambda, max_error and for_samples are for arch "
             f"{', '.join(map(repr, FOR_A_RATE))}; others take latent_dim"
         )
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from engine.errors import CorruptStore
+from engine.errors import CorruptStore, InvalidInput
 from engine.guarantee import Guarantee
 from engine.limits import DEFAULT_MEMORY_LIMIT
 from engine.reading.chunk_cache import DEFAULT_CACHE_BYTES
@@ -68,13 +68,15 @@ class Store:
                 without, it is checked when the first sample is decoded.
 
         Raises:
-            InvalidInput: there is nothing at `path`.
+            InvalidInput: there is nothing at `path`, or `cache_bytes` is no size.
             CorruptStore: it isn't a latent store, or is damaged.
             IncompatibleStore: it needs a later version of the engine.
             IncompleteStore: it is still being written.
             GuaranteeViolated: this device doesn't decode as the store's guarantee needs it.
             DeviceUnavailable: `device` can't run networks here.
         """
+        if not is_integer(cache_bytes) or cache_bytes < 0:
+            raise InvalidInput(f"cache_bytes must be a number of bytes, got {cache_bytes!r:.99}")
         self._reopen = functools.partial(
             Store,
             Path(path).absolute(),
@@ -147,6 +149,7 @@ class Store:
         """Decodes rows, once it is sure that this device may."""
         reader = self._reader
         if reader is None:
+            self.contents.objects.check_open()
             with no_fork:
                 reader = self._reader = self._reader or self._new_reader()
         return reader
@@ -242,6 +245,7 @@ class Store:
     def _reconstruction_on(self, device: str) -> DeviceReconstruction:
         from engine.reading.device_reconstruction import DeviceReconstruction
 
+        self.contents.objects.check_open()
         with no_fork:
             if device not in self._on_device:
                 codec = Codec(self.contents.codec_files, device)
@@ -266,9 +270,9 @@ class Store:
         return read_integer_latents(self.contents, rows)
 
     def close(self) -> None:
-        """Let go of files and networks; reading again would open them anew."""
-        self.begin_anew()
+        """Let go of files and networks; reading what wasn't read yet is an error from now on."""
         self.contents.objects.close()
+        self.begin_anew()
 
     def begin_anew(self) -> object:
         """Forget networks, threads and what is cached, as the child of a fork must; return them."""

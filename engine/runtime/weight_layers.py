@@ -69,6 +69,8 @@ def observe_inputs(
     model: ModelProto, layers: Sequence[WeightLayer], inputs: NDArray[Any], batch: int
 ) -> dict[str, LayerInputs]:
     """What the layers see, by their weights, when the network runs over `inputs` `(n, *shape)`."""
+    if not layers:  # of networks so small that none of their weights are narrowed
+        return {}
     observed = ObservedNetwork(model, [layer.value for layer in layers])
     sums: dict[str, tuple[int, Any, Any]] = {layer.weight: (0, 0.0, 0.0) for layer in layers}
     rows = max(1, _ROWS * batch // len(inputs))

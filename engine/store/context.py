@@ -176,7 +176,7 @@ def _tree(model: ContextModel, asked: list[tuple[int, int, int]]) -> Tree:
             columns.append((asked.index(node.asked), node.threshold, node.skip, 0))
     properties, thresholds, skips, numbers = np.array(columns, np.int64).T
     return context_loops.Tree(
-        properties.copy(), thresholds.astype(np.int32), skips.copy(), numbers.copy()
+        properties.copy(), thresholds.astype(np.int32), skips.astype(np.uint64), numbers.copy()
     )
 
 

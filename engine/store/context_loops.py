@@ -7,7 +7,6 @@ that matters: Numba then allows for none from the end.
 
 from __future__ import annotations
 
-import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -24,8 +23,6 @@ from engine.store.context_model import (
 )
 from engine.store.rans_loops import LOWEST
 
-# Called, a function would count references to each array anew.
-_inline = functools.partial(compile_loop, inline="always")
 _HALF = 1 << (WEIGHT_BITS - 1)
 
 
@@ -47,7 +44,7 @@ class Tree(NamedTuple):
 
     properties: NDArray[np.int64]
     thresholds: NDArray[np.int32]
-    skips: NDArray[np.int64]
+    skips: NDArray[np.uint64]
     leaves: NDArray[np.int64]
 
 
@@ -71,65 +68,63 @@ class Scratch(NamedTuple):
     chosen: NDArray[np.int64]
 
 
-@_inline
-def _ask(
-    place: int, position: int, around: Surroundings, values: NDArray[np.int32], scratch: Scratch
-) -> None:
-    kind, first, second = around.asked[place]
-    row = scratch.rows[place]
-    if kind == COORDINATE:
-        row[:] = around.coordinates[first, position]
-    elif kind == VALUE:
-        near = values[around.neighbours[first, position]]
-        for sample in range(row.size):
-            row[sample] = near[sample]
-    elif kind == DIFFERENCE:
-        near = values[around.neighbours[first, position]]
-        other = values[around.neighbours[second, position]]
-        for sample in range(row.size):
-            row[sample] = near[sample] - other[sample]
-    elif kind == FRACTION:
-        total = scratch.sums[first]
-        for sample in range(row.size):
-            row[sample] = total[sample] & ((1 << WEIGHT_BITS) - 1)
-    elif kind == ERROR:
-        error = scratch.errors[first, around.neighbours[second, position]]
-        for sample in range(row.size):
-            row[sample] = error[sample]
-    else:
-        row[:] = 0
-        for neighbour in range(around.neighbours.shape[0]):
-            error = scratch.errors[first, around.neighbours[neighbour, position]]
-            for sample in range(row.size):
-                row[sample] += abs(error[sample])
-
-
 @compile_loop
-def look(position: int, around: Surroundings, values: NDArray[np.int32], scratch: Scratch) -> None:
+def look(  # noqa: PLR0912 (split up, each call would count references to the arrays anew)
+    position: int, around: Surroundings, values: NDArray[np.int32], scratch: Scratch
+) -> None:
     """Fill the sums of all predictors, and the properties asked for, of one position."""
-    for predictor in range(around.weights.shape[0]):
-        total = scratch.sums[predictor]
-        total[:] = 0
-        for neighbour in range(around.weights.shape[1]):
-            weight = around.weights[predictor, neighbour]
-            near = values[around.neighbours[neighbour, position]]
-            for sample in range(total.size if weight != 0 else 0):
-                total[sample] += weight * near[sample]
-    for place in range(around.asked.shape[0]):
-        _ask(place, position, around, values, scratch)
+    sums, rows, errors = scratch.sums, scratch.rows, scratch.errors
+    neighbours, weights, asked = around.neighbours, around.weights, around.asked
+    coordinates, samples = around.coordinates, values.shape[1]
+    for predictor in range(weights.shape[0]):
+        for sample in range(samples):
+            sums[predictor, sample] = 0
+        for neighbour in range(weights.shape[1]):
+            weight, near = weights[predictor, neighbour], np.uint64(neighbours[neighbour, position])
+            for sample in range(samples):
+                sums[predictor, sample] += weight * values[near, sample]
+    for place in range(asked.shape[0]):
+        kind, first, second = asked[place, 0], asked[place, 1], asked[place, 2]
+        if kind == COORDINATE:
+            for sample in range(samples):
+                rows[place, sample] = coordinates[first, position]
+        elif kind == VALUE:
+            near = np.uint64(neighbours[first, position])
+            for sample in range(samples):
+                rows[place, sample] = values[near, sample]
+        elif kind == DIFFERENCE:
+            near, other = np.uint64(neighbours[first, position]), neighbours[second, position]
+            for sample in range(samples):
+                rows[place, sample] = values[near, sample] - values[np.uint64(other), sample]
+        elif kind == FRACTION:
+            for sample in range(samples):
+                rows[place, sample] = sums[first, sample] & ((1 << WEIGHT_BITS) - 1)
+        elif kind == ERROR:
+            near = np.uint64(neighbours[second, position])
+            for sample in range(samples):
+                rows[place, sample] = errors[first, near, sample]
+        else:
+            for sample in range(samples):
+                rows[place, sample] = 0
+            for neighbour in range(neighbours.shape[0]):
+                near = np.uint64(neighbours[neighbour, position])
+                for sample in range(samples):
+                    rows[place, sample] += abs(errors[first, near, sample])
 
 
 @compile_loop
 def choose(tree: Tree, scratch: Scratch) -> None:
     """Fill the leaves that the properties of a position lead to."""
-    for sample in range(scratch.chosen.size):
+    rows, chosen = scratch.rows, scratch.chosen
+    properties, thresholds, skips = tree.properties, tree.thresholds, tree.skips
+    for sample in range(chosen.size):
         node = np.uint64(0)
-        place = tree.properties[node]
+        place = properties[node]
         while place >= 0:
-            above = scratch.rows[np.uint64(place), sample] > tree.thresholds[node]
-            node += np.uint64(tree.skips[node]) if above else np.uint64(1)
-            place = tree.properties[node]
-        scratch.chosen[sample] = tree.leaves[node]
+            above = rows[np.uint64(place), sample] > thresholds[node]
+            node += skips[node] if above else np.uint64(1)
+            place = properties[node]
+        chosen[sample] = tree.leaves[node]
 
 
 @compile_loop
@@ -224,12 +219,20 @@ def symbols_of(
 
     Returns how many there are of both.
     """
+    leaves, starts = tables.leaves, tables.starts
     count = escaped = 0
     for position in range(values.shape[0] - 1):
         look(position, around, values, scratch)
         choose(tree, scratch)
         for sample in range(values.shape[1]):
-            predictor, shift, low, size, table, uniform = tables.leaves[:, scratch.chosen[sample]]
+            leaf = np.uint64(scratch.chosen[sample])
+            predictor, shift, low, size = (
+                leaves[0, leaf],
+                leaves[1, leaf],
+                leaves[2, leaf],
+                leaves[3, leaf],
+            )
+            table = np.uint64(leaves[4, leaf])
             value = np.int64(values[position, sample])
             difference = value
             if predictor > 0:
@@ -239,13 +242,13 @@ def symbols_of(
                 symbol = size
                 escapes[escaped] = value
                 escaped += 1
-            start = tables.starts[table, symbol]
+            start = starts[table, symbol]
             symbols[0, count] = start
-            symbols[1, count] = tables.starts[table, symbol + 1] - start
+            symbols[1, count] = starts[table, symbol + 1] - start
             count += 1
             if shift > 0 and symbol < size:
                 bits = difference & ((1 << shift) - 1)
-                symbols[0, count] = tables.starts[uniform, bits]
+                symbols[0, count] = starts[leaves[5, leaf], bits]
                 symbols[1, count] = 4096 >> shift
                 count += 1
         learn(position, values, scratch)
@@ -290,19 +293,21 @@ def values_of(
     """
     one, two = np.uint64(states[0]), np.uint64(states[1])
     three, four = np.uint64(states[2]), np.uint64(states[3])
+    leaves, starts, guesses = tables.leaves, tables.starts, tables.guesses
+    chosen, sums = scratch.chosen, scratch.sums
     taken, available, escaped = np.uint64(0), np.uint64(words.size - 1), 0
     for position in range(values.shape[0] - 1):
         look(position, around, values, scratch)
         choose(tree, scratch)
         for sample in range(values.shape[1]):
-            leaf = scratch.chosen[sample]
-            table = tables.leaves[4, leaf]
+            leaf = np.uint64(chosen[sample])
+            table = np.uint64(leaves[4, leaf])
             slot = one & np.uint64(0xFFF)
-            symbol = np.uint64(tables.guesses[table, slot >> np.uint64(4)])
-            while slot >= tables.starts[table, symbol + np.uint64(1)]:
+            symbol = np.uint64(guesses[table, slot >> np.uint64(4)])
+            while slot >= starts[table, symbol + np.uint64(1)]:
                 symbol += np.uint64(1)
-            start = np.uint64(tables.starts[table, symbol])
-            frequency = np.uint64(tables.starts[table, symbol + np.uint64(1)]) - start
+            start = np.uint64(starts[table, symbol])
+            frequency = np.uint64(starts[table, symbol + np.uint64(1)]) - start
             one = (one >> np.uint64(12)) * frequency + slot - start
             if one < np.uint64(LOWEST):
                 one = (one << np.uint64(16)) | np.uint64(words[taken])
@@ -310,14 +315,14 @@ def values_of(
                 if taken > available:
                     return np.int64(-1), -1
             one, two, three, four = two, three, four, one
-            if symbol == np.uint64(tables.leaves[3, leaf]):
+            if symbol == np.uint64(leaves[3, leaf]):
                 if escaped >= escapes.size:
                     return np.int64(-1), -1
                 values[position, sample] = escapes[escaped]
                 escaped += 1
                 continue
-            value = tables.leaves[2, leaf] + np.int64(symbol)
-            shift = tables.leaves[1, leaf]
+            value = leaves[2, leaf] + np.int64(symbol)
+            shift = leaves[1, leaf]
             if shift > 0:
                 bits = (one & np.uint64(0xFFF)) >> np.uint64(12 - shift)
                 frequency = np.uint64(4096 >> shift)
@@ -330,9 +335,9 @@ def values_of(
                         return np.int64(-1), -1
                 one, two, three, four = two, three, four, one
                 value = (value << shift) + np.int64(bits)
-            predictor = tables.leaves[0, leaf]
+            predictor = leaves[0, leaf]
             if predictor > 0:
-                value += (scratch.sums[predictor - 1, sample] + _HALF) >> WEIGHT_BITS
+                value += (sums[predictor - 1, sample] + _HALF) >> WEIGHT_BITS
             values[position, sample] = value
         learn(position, values, scratch)
     ended = one == two == three == four == np.uint64(LOWEST)

@@ -30,6 +30,7 @@ class LocalObjects:
         self._no_links: set[Path] = set()
         self._opened: dict[str, ObjectFile] = {}
         self._durable: set[Path] = set()
+        self._closed = False
 
     def __str__(self) -> str:
         return str(self.folder)
@@ -67,13 +68,23 @@ class LocalObjects:
             )
         return content
 
-    def forget(self, key: str) -> bool:
-        """Close the file of an object, which may have been replaced; whether it was open."""
-        return self._opened.pop(key, None) is not None
+    def forget(self, key: str) -> None:
+        """Close the file of an object, if it is open: it may have been replaced."""
+        self._opened.pop(key, None)
 
     def close(self) -> None:
-        """Close all files; reading opens them again."""
+        """Close all files, for good: what is read after it is an error."""
+        self._closed = True
         self._opened.clear()
+
+    def check_open(self) -> None:
+        """Refuse to go on after `close`.
+
+        Raises:
+            InvalidInput: it was called.
+        """
+        if self._closed:
+            raise InvalidInput(f"{self.folder}: the store was closed; open it again")
 
     def put(self, key: str, content: bytes) -> None:
         """Write an object: it is there whole and on the disk when this returns, or not at all.
@@ -217,6 +228,7 @@ class LocalObjects:
 
     def _open(self, key: str) -> ObjectFile:
         """The file of an object; whoever made the folder can't point us elsewhere with it."""
+        self.check_open()
         path = self._path(key)
         if path not in self._no_links:  # following links costs as much as reading a row
             self._check_inside(path)

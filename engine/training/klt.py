@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -44,9 +46,10 @@ from engine.training.principal_directions import (
     count_rounds,
     principal_directions,
 )
-from engine.training.rate import RatePoint
+from engine.training.rate import RatePoint, decoder_bits
 from engine.training.records import NAMED_VALIDATION_ROWS, Progress, Report, Trained
 from engine.training.target import RateTarget, price_of
+from engine.training.units import choose_units
 
 # Products of elements: a few seconds. More rows would hardly move the directions.
 _MOST_WORK = 5e10
@@ -71,12 +74,17 @@ class LinearCodec:
         held_out: HeldOut,
         shape: tuple[int, ...],
         most_channels: int | None,
+        for_samples: float = math.inf,
     ) -> None:
-        """Project the held-out samples, which the network sees in `shape`, once."""
+        """Project the held-out samples, which the network sees in `shape`, once.
+
+        So many samples share the decoder, whose weights take a byte each.
+        """
         self.held_out = held_out
         self._shape = shape
         self._mean = directions.mean.astype(np.float32)
         self._vectors = directions.vectors[:, :most_channels].astype(np.float32)
+        self.for_samples = for_samples
         rows = self._rows(held_out.samples)
         self._latents = (rows - self._mean) @ self._vectors
         self._rows_per_sample = len(rows) // len(held_out.samples)
@@ -101,9 +109,13 @@ class LinearCodec:
         spacing = np.float32(step)
         integers = np.rint(self._latents / spacing)
         bits = entropy_bits(integers) * self._rows_per_sample
-        kept = channels or self._carrying(integers * spacing, bits, price_of(step) / _FINER)
+        # A channel's bits, and those of the weights that decode it.
+        weights = np.full(len(bits), decoder_bits(len(self._mean), self.for_samples))
+        price = price_of(step) / _FINER
+        kept = channels or self._carrying(integers * spacing, bits + weights, price)
         rows = integers[:, :kept] * spacing @ self._vectors[:, :kept].T + self._mean
-        return self.held_out.measure(float(spacing), bits[:kept], self._samples(rows))
+        point = self.held_out.measure(float(spacing), bits[:kept], self._samples(rows))
+        return replace(point, decoder_bits=float(weights[:kept].sum()))
 
     def modules(self, channels: int) -> LinearModules:
         """Return the layers of `networks`, apart."""
@@ -124,12 +136,24 @@ class LinearCodec:
         encoder, decoder = self.modules(channels)
         return nn.Sequential(*encoder), nn.Sequential(*decoder)
 
-    def start(self, step: float) -> Rated:
-        """Return the transform that starts here, for a step."""
+    def start(self, step: float, point: RatePoint) -> Rated | None:
+        """Return the transform that starts here, for a step, or None where its bytes don't pay.
+
+        `point` is the linear codec that it has to beat.
+        """
+        units = choose_units(point, self.held_out.samples[0].size, self.for_samples)
+        if not units:
+            return None
         channels = self._count_for(step)
         deviations = torch.from_numpy(self.deviations(channels))
         return Transform(
-            self.modules(channels), deviations, step, price_of(step), self.held_out.bounds
+            self.modules(channels),
+            deviations,
+            step,
+            price_of(step),
+            units=units,
+            bounds=self.held_out.bounds,
+            residual_step=self.held_out.residual_step,
         )
 
     def _count_for(self, step: float) -> int:
@@ -162,6 +186,7 @@ def fit_klt(
     target: RateTarget,
     *,
     most_channels: int | None = None,
+    for_samples: int | None = None,
     validation_fraction: float = 0.1,
     seed: int = 0,
     progress: Report | None = None,
@@ -176,11 +201,12 @@ def fit_klt(
         StorageError: the file system refused a read.
     """
     split = split_rows(source, validation_fraction, seed)
-    codec = fit_linear(source, sample, split, most_channels, progress)
+    codec = fit_linear(source, sample, split, most_channels, progress, target, for_samples)
     options = {
         "architecture": "klt",
         "architecture_options": target.as_json(),
         "latent_dim": most_channels,
+        "for_samples": for_samples,
         "validation_fraction": validation_fraction,
         "seed": seed,
     }
@@ -193,8 +219,12 @@ def fit_linear(
     split: RowSplit,
     most_channels: int | None = None,
     progress: Report | None = None,
+    target: RateTarget | None = None,
+    for_samples: int | None = None,
 ) -> LinearCodec:
     """Fit the linear codec to the rows that train, for any step.
+
+    Residuals that the bound of `target` asks for count, and the decoder that so many samples share.
 
     Raises:
         InvalidInput: `most_channels` is less than one.
@@ -202,8 +232,10 @@ def fit_linear(
     """
     check_channels(most_channels)
     directions = fit_directions(source, sample, split.training, _as_vectors, progress=progress)
-    held_out = HeldOut(source, split.validation, sample)
-    return LinearCodec(directions, held_out, sample.network_shape, most_channels)
+    residual_step = None if target is None else target.residual_step(sample.dtype)
+    held_out = HeldOut(source, split.validation, sample, residual_step)
+    shape, sharing = sample.network_shape, for_samples or math.inf
+    return LinearCodec(directions, held_out, shape, most_channels, sharing)
 
 
 def check_channels(most_channels: int | None) -> None:

@@ -150,7 +150,8 @@ class TrainingLoop:
         self._optimizer.zero_grad()
         torch.autograd.backward(loss)
         for group in self._optimizer.param_groups:
-            group["lr"] = self._options.learning_rate * self._schedule()
+            rate = self._options.learning_rate * group.get("pace", 1.0)
+            group["lr"] = rate * self._schedule()
         self._optimizer.step()
         self._loss_sum += loss.detach()
         self._step += 1

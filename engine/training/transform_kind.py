@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from engine.codec.sample_format import SampleFormat
 from engine.sources import Source
@@ -12,17 +13,21 @@ from engine.training.batches import RowSplit
 from engine.training.block_klt import fit_blocks
 from engine.training.blocks import block_grid
 from engine.training.klt import LinearCodec, fit_linear
+from engine.training.target import RateTarget
 
 _BATCH, _BATCH_BLOCKS = 128, 512
 # Found by trial on digits at 20 and 27 dB: what training meets a target with is finer than what
 # the linear codec does, and the finer the step, the less its maps may move.
-_FINER = 0.85
+_FINER = 0.95
 _PACE = 5.5e-3
 # Found by trial on grey patches of photographs at 28 dB.
 _CONV_FINER = 0.95
 _CONV_PACE = 2e-3
 
-FitLinear = Callable[[Source, SampleFormat, RowSplit, int | None], Sequence[LinearCodec]]
+FitLinear = Callable[
+    [Source, SampleFormat, RowSplit, int | None, RateTarget, int | None], Sequence[LinearCodec]
+]
+"""Source, sample, rows, most channels, target and samples that share the decoder."""
 
 
 @dataclass(frozen=True)
@@ -43,17 +48,31 @@ class TransformKind:
 
 
 def _of_vectors(
-    source: Source, sample: SampleFormat, split: RowSplit, most_channels: int | None
+    source: Source,
+    sample: SampleFormat,
+    split: RowSplit,
+    most_channels: int | None,
+    target: RateTarget,
+    for_samples: int | None,
 ) -> Sequence[LinearCodec]:
-    return (fit_linear(source, sample, split, most_channels),)
+    options: dict[str, Any] = {"target": target, "for_samples": for_samples}
+    return (fit_linear(source, sample, split, most_channels, **options),)
 
 
 def _of_blocks(
-    source: Source, sample: SampleFormat, split: RowSplit, most_channels: int | None
+    source: Source,
+    sample: SampleFormat,
+    split: RowSplit,
+    most_channels: int | None,
+    target: RateTarget,
+    for_samples: int | None,
 ) -> Sequence[LinearCodec]:
+    options: dict[str, Any] = {"target": target, "for_samples": for_samples}
     blocks = math.prod(block_grid(sample.network_shape).grid)
-    whole = fit_linear(source, sample, split, most_channels and most_channels * blocks)
-    return fit_blocks(source, sample, split, whole.held_out, most_channels), whole
+    most = most_channels and most_channels * blocks
+    whole = fit_linear(source, sample, split, most, **options)
+    blockwise = fit_blocks(source, sample, split, whole.held_out, most_channels, whole.for_samples)
+    return blockwise, whole
 
 
 def _batch_of_blocks(sample: SampleFormat) -> int:

@@ -18,10 +18,9 @@ from engine.training.architectures.rated import Rated
 from engine.training.batches import RowSplit, count_rows, split_rows, thinned
 from engine.training.export import torch_latents, torch_reconstruction
 from engine.training.fitting import run_training, seeded
-from engine.training.held_out import HeldOut
 from engine.training.klt import LinearCodec, trained_linear
 from engine.training.options import TrainingOptions
-from engine.training.rate import RatePoint
+from engine.training.rate import RatePoint, decoder_bits
 from engine.training.records import Report, Trained
 from engine.training.target import RateTarget
 from engine.training.transform_kind import TRANSFORM, TransformKind
@@ -37,6 +36,7 @@ def fit_transform(
     *,
     kind: TransformKind = TRANSFORM,
     most_channels: int | None = None,
+    for_samples: int | None = None,
     epochs: int | None = None,
     batch_size: int | None = None,
     learning_rate: float | None = None,
@@ -51,7 +51,8 @@ def fit_transform(
 
     Without `epochs` it takes the steps of its kind, over a part of large data; without `patience`
     all of them, since quality comes back only as the learning rate falls. A run that was cut off
-    goes on from its `checkpoint` folder.
+    goes on from its `checkpoint` folder. `for_samples` share the decoder, whose bytes then count:
+    few get a small network, or none.
 
     Raises:
         InvalidInput: the target is out of reach, or the loss is no longer finite.
@@ -59,7 +60,7 @@ def fit_transform(
         StorageError: the file system refused a read or a write.
     """
     split = split_rows(source, validation_fraction, seed)
-    linear, *others = kind.fit_linear(source, sample, split, most_channels)
+    linear, *others = kind.fit_linear(source, sample, split, most_channels, target, for_samples)
     start = linear.find(target)
     best, to_beat = _best(target, (linear, start), others)
     step = start.step if target.rate_lambda else kind.finer * start.step
@@ -78,15 +79,18 @@ def fit_transform(
         patience=patience or epochs,
         seed=seed,
     )
+    kept = options.as_json() | {"architecture": best.name, "better_than": kind.name}
     with seeded(seed, device) as on:
-        model = linear.start(step).to(on)
+        initial = linear.start(step, to_beat)
+        if initial is None:
+            return trained_linear(best, to_beat, split, kept)
+        model = initial.to(on)
         trained = run_training(
             model, options, source, rows, sample.to_network, checkpoint, progress
         )
-    found = _meet(target, model, best.held_out)
+    found = _meet(target, model, best)
     if found is not None and target.prefers(found, to_beat):
         return replace(trained, rate=found)
-    kept = options.as_json() | {"architecture": best.name, "better_than": kind.name}
     return replace(trained_linear(best, to_beat, split, kept), history=trained.history)
 
 
@@ -107,15 +111,18 @@ def _enough(split: RowSplit, seen: int) -> RowSplit:
     return RowSplit(thinned(split.training, seen // _LEAST_EPOCHS), split.validation)
 
 
-def _meet(target: RateTarget, model: Rated, held_out: HeldOut) -> RatePoint | None:
+def _meet(target: RateTarget, model: Rated, linear: LinearCodec) -> RatePoint | None:
     """The step near the one it was trained for at which it meets the target, if there is one."""
+    held_out = linear.held_out
+    share = decoder_bits(model.decoder_weights, linear.for_samples)
     latents = torch_latents(model.encoder, held_out.samples)
 
     def measure(step: float) -> RatePoint:
         spacing = np.float32(step)
         integers = np.rint(latents / spacing)
         decoded = torch_reconstruction(model.decoder, integers * spacing)
-        return held_out.measure(float(spacing), sample_bits(integers), decoded)
+        point = held_out.measure(float(spacing), sample_bits(integers), decoded)
+        return replace(point, decoder_bits=share)
 
     try:
         return target.find(measure, model.step / _REACH, model.step * _REACH)

@@ -1,13 +1,13 @@
 """The cache of chunks: what was used last stays, and never more bytes than allowed."""
 
-import threading
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.reading.chunk_cache import ChunkCache
+
+from ..laws import in_threads
 
 
 def chunk(size_bytes):
@@ -58,10 +58,6 @@ def test_threads_share_it():
             if (found != key).any() or cache.held_bytes > 55:
                 wrong.append(key)
 
-    threads = [threading.Thread(target=work, args=[seed]) for seed in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    in_threads(work, range(4))
     assert wrong == []
     assert cache.held_bytes == 50

@@ -1,5 +1,6 @@
 """An open store: NumPy's indexing, and what it says of itself."""
 
+import asyncio
 import concurrent.futures
 import multiprocessing
 import operator
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 import engine
 from engine.errors import InvalidInput
 
-from ..laws import same_values
+from ..laws import in_threads, same_values
 
 LENGTH, SIDE = 200, 28
 READING = settings(
@@ -168,10 +169,32 @@ def test_large_samples_are_decoded_one_by_one(make_codec, network_runs, tmp_path
     assert network_runs == [1] * 9
 
 
-def test_it_closes_and_opens_again(store_path, decoded):
+@pytest.mark.parametrize("warm", [False, True])
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda store: store[3],
+        lambda store: store[[4, 150]],
+        np.asarray,
+        lambda store: store.latents[:2],
+        lambda store: store.read_latents([1]),
+        lambda store: store.read([1], device="cpu"),
+        lambda store: asyncio.run(store.read_async([1])),
+    ],
+    ids=["row", "rows", "all", "latents", "features", "device", "async"],
+)
+def test_a_closed_store_is_not_read(store_path, read, warm):
     with engine.open(store_path, device="cpu") as store:
-        first = store[3]
-    assert same_values(store[3], first)
+        if warm:
+            store[3]
+    with pytest.raises(InvalidInput, match="was closed; open it again"):
+        read(store)
+
+
+@pytest.mark.parametrize("size", [-1, 0.5, "64 MB", None, True])
+def test_a_cache_of_no_size_is_refused(store_path, size):
+    with pytest.raises(InvalidInput, match="cache_bytes must be a number of bytes"):
+        engine.open(store_path, device="cpu", cache_bytes=size)
 
 
 def test_many_threads_read_at_once(store, decoded):
@@ -185,11 +208,7 @@ def test_many_threads_read_at_once(store, decoded):
             if not same_values(store[asked], decoded[asked]):
                 failures.append(asked)
 
-    threads = [threading.Thread(target=read, args=[seed]) for seed in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    in_threads(read, range(8))
     assert failures == []
 
 

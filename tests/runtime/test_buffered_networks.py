@@ -8,7 +8,7 @@ import pytest
 from engine.errors import InvalidInput
 from engine.runtime.buffered_networks import BufferedNetworks
 
-from ..laws import same_values
+from ..laws import in_threads, same_values
 
 STEP = 0.5
 
@@ -80,11 +80,7 @@ def test_threads_have_buffers_of_their_own(networks, latents):
             if not same_values(networks.decode(latents[start : start + 4]), expected[start]):
                 failures.append(start)
 
-    threads = [threading.Thread(target=decode, args=[start]) for start in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    in_threads(decode, range(8))
     assert failures == []
 
 

@@ -17,9 +17,9 @@ def test_guarantees_get_full_float32_and_one_algorithm():
 
 
 def test_every_choice_is_passed_on():
-    options = CudaOptions(stream=1234, graph=True, tf32=True, nhwc=True).provider_options()
+    options = CudaOptions(stream=1234, graph=True, nhwc=True).provider_options()
     assert options == {
-        "use_tf32": "1",
+        "use_tf32": "0",
         "prefer_nhwc": "1",
         "cudnn_conv_algo_search": "DEFAULT",
         "enable_cuda_graph": "1",
@@ -28,7 +28,7 @@ def test_every_choice_is_passed_on():
 
 
 @needs_gpu
-@pytest.mark.parametrize("choice", [{}, {"graph": True}, {"tf32": True}, {"nhwc": True}])
+@pytest.mark.parametrize("choice", [{}, {"graph": True}, {"nhwc": True}])
 def test_onnxruntime_takes_them(digits_codec, choice):
     import torch
 

@@ -13,6 +13,7 @@ import pytest
 from engine.runtime import device_kernels
 from engine.runtime.device_kernels import kernels_on, lacks_kernels
 
+from ..laws import in_threads
 from .interpreted_lanes import everything
 
 ROOT = Path(__file__).parents[2]
@@ -62,11 +63,7 @@ def test_launches_of_several_threads_take_turns():
         for _ in range(20):
             device_kernels._one_at_a_time(launcher)(number)
 
-    threads = [threading.Thread(target=launch, args=(number,)) for number in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
+    in_threads(launch, range(4))
     assert len(most) == 80
     assert max(most) == 1
 

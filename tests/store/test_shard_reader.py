@@ -40,7 +40,7 @@ class SharedObjects(CountedObjects):
 
     def forget(self, key):
         super().forget(key)
-        return super().forget(key)
+        super().forget(key)
 
 
 def laid_out(order, gaps=()):

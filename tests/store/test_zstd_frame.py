@@ -1,7 +1,5 @@
 """Frames come and go alike by contexts of our own and by numcodecs."""
 
-import threading
-
 import numpy as np
 import pytest
 from numcodecs import zstd
@@ -10,7 +8,7 @@ from engine.errors import CorruptStore
 from engine.store import zstd_frame
 from engine.store.zstd_frame import compress_frame, decompress_frame
 
-from ..laws import same_values
+from ..laws import in_threads, same_values
 
 WHERE = "store.zarr: chunk 3"
 
@@ -77,9 +75,5 @@ def test_threads_have_contexts_of_their_own(library):
             if not (same and compress_frame(expected[which], 1) == contents[which]):
                 failures.append(which)
 
-    threads = [threading.Thread(target=work, args=[which]) for which in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    in_threads(work, range(6))
     assert failures == []

@@ -69,7 +69,7 @@ def test_the_linear_networks_do_what_was_measured(linear):
 
 def test_it_starts_at_the_linear_codec(linear):
     torch.manual_seed(0)
-    model = linear.start(0.2)
+    model = linear.start(0.2, linear.measure(0.2))
     channels = model.prior.centres.shape[1]
     encoder, decoder = linear.networks(channels)
     samples = torch.from_numpy(linear.held_out.samples)
@@ -83,7 +83,7 @@ def test_it_starts_at_the_linear_codec(linear):
 
 def test_onnxruntime_computes_what_torch_does_of_volumes():
     linear = blocks_of(waves(40, (1, 8, 9, 12)))
-    model = linear.start(0.2)
+    model = linear.start(0.2, linear.measure(0.2))
     encoder, decoder = (
         onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
         for content in export_pair(model.encoder, model.decoder, linear.held_out.samples.shape[1:])
@@ -102,7 +102,7 @@ def run(session, values):
 
 def test_its_loss_counts_the_bits_of_all_positions():
     linear = blocks_of(waves(40, (1, 20, 35)))
-    model = linear.start(0.2).eval()
+    model = linear.start(0.2, linear.measure(0.2)).eval()
     samples = torch.from_numpy(linear.held_out.samples)
     with torch.no_grad():
         integers = torch.round(model.encoder(samples) / 0.2)
@@ -145,6 +145,13 @@ def test_the_better_linear_codec_is_kept_where_training_does_not_beat_it():
     trained = fitted(noise, 20.0, epochs=1)
     assert trained.record()["options"]["architecture"] == "block-klt"
     assert isinstance(blocks_of(noise), LinearCodec)
+
+
+def test_few_samples_get_no_network_and_no_training():
+    seen = []
+    trained = fitted(waves(40, (1, 20, 20)), epochs=1, for_samples=40, progress=seen.append)
+    assert trained.record()["options"]["better_than"] == "conv-transform"
+    assert not seen
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one(weights_of, tmp_path):

@@ -1,5 +1,7 @@
+import dataclasses
 import math
 
+import numpy as np
 import pytest
 
 from engine.errors import InvalidInput
@@ -59,7 +61,7 @@ def test_of_two_that_meet_it_the_better_one_costs_less(target, better, worse):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({}, "expected one of target_psnr, target_bytes, rate_lambda, got none"),
+        ({}, "expected one of target_psnr, target_bytes, rate_lambda, max_error, got none"),
         ({"target_psnr": 3, "rate_lambda": 1}, "got target_psnr, rate_lambda"),
         ({"target_bytes": 0}, "target_bytes must be a finite number above 0, got 0"),
         ({"rate_lambda": math.nan}, "rate_lambda must be a finite number above 0"),
@@ -77,3 +79,27 @@ def test_without_a_target_it_is_30_db():
 
 def test_an_infinite_psnr_is_none_in_json():
     assert RatePoint(1.0, 2, 3.0, math.inf, 0.0).as_json()["psnr_db"] is None
+
+
+def bounded(step):
+    """Latents get cheaper with the step, residuals dearer; together they are least at 0.5."""
+    return RatePoint(step, 1, 10 / step, 30.0, step**2, residual_bits=40 * step)
+
+
+def test_under_a_bound_latents_and_residuals_together_are_least():
+    point = RateTarget(max_error=1).find(bounded, 1e-3, 100)
+    assert point.step == pytest.approx(0.5, rel=0.01)
+    assert point.total_bits == pytest.approx(40, rel=1e-3)
+
+
+@pytest.mark.parametrize(("dtype", "step"), [("float32", 5.0), ("uint8", 5.0), ("int16", 5.0)])
+def test_residuals_are_as_far_apart_as_the_bound_allows(dtype, step):
+    bound = 2.5 if dtype == "float32" else 2.9
+    assert RateTarget(max_error=bound).residual_step(np.dtype(dtype)) == step
+
+
+def test_a_decoder_that_is_shared_counts():
+    light, heavy = uniform(1.0), dataclasses.replace(uniform(1.0), decoder_bits=3.0)
+    for target in ({"target_psnr": 30}, {"target_bytes": 6}, {"rate_lambda": 0.1}):
+        assert RateTarget(**target).prefers(light, heavy)
+        assert not RateTarget(**target).prefers(heavy, light)

@@ -50,7 +50,7 @@ def linear():
 @pytest.fixture
 def model(linear):
     torch.manual_seed(0)
-    return Transform(linear.modules(6), torch.from_numpy(linear.deviations(6)), 0.3, 0.01)
+    return Transform(linear.modules(6), torch.from_numpy(linear.deviations(6)), 0.3, 0.01, units=32)
 
 
 def test_it_starts_at_the_linear_codec(linear, model):
@@ -81,7 +81,7 @@ def test_only_the_perceptrons_decay(model):
     groups = model.parameter_groups()
     assert sum(len(group["params"]) for group in groups) == len(list(model.parameters()))
     decaying = {id(one) for group in groups if group.get("weight_decay") for one in group["params"]}
-    perceptrons = (model.encoder[1], model.decoder[1])
+    perceptrons = (model.encoder[1].perceptron, model.decoder[1].perceptron)
     hidden = {id(one) for part in perceptrons for one in part.hidden.parameters()}
     output = {id(one) for part in perceptrons for one in part.output.parameters()}
     assert decaying == hidden | output
@@ -101,7 +101,7 @@ def test_it_needs_fewer_bits_than_the_linear_codec_on_data_that_bend():
 def test_the_linear_codec_is_kept_where_training_does_not_beat_it():
     rng = np.random.default_rng(0)
     samples = rng.integers(0, 255, (200, 20), dtype=np.uint8)
-    trained = fitted(samples, 20.0, epochs=1)
+    trained = fitted(samples, 20.0, epochs=1, learning_rate=0.5)
     record = trained.record()
     assert record["options"]["architecture"] == "klt"
     assert record["options"]["better_than"] == "transform"
@@ -148,6 +148,51 @@ def test_a_price_of_bits_is_kept_to():
     assert found.step == plain.step
     costs = [one.squared_error + 0.02 * one.bits_per_sample for one in (found, plain)]
     assert costs[0] < 0.95 * costs[1]
+
+
+def test_within_a_bound_latents_and_residuals_together_are_few():
+    samples = bumps()
+    target, sample, source = choose_target(max_error=9), sample_of(samples), open_source(samples)
+    plain = fit_klt(source, sample, target).rate
+    found = fit_transform(source, sample, target, epochs=30, batch_size=64, device="cpu").rate
+    assert plain.residual_bits > 0
+    assert found.total_bits < 0.7 * plain.total_bits
+
+
+def test_few_samples_get_no_network_and_no_training():
+    seen = []
+    trained = fitted(bumps(), for_samples=300, progress=seen.append)
+    assert trained.record()["options"]["architecture"] == "klt"
+    assert not seen
+    assert trained.rate.decoder_bits == pytest.approx(8 * 24 * trained.rate.channels / 300)
+
+
+def test_the_decoder_counts_where_it_is_shared():
+    sharing = fitted(bumps(), epochs=40, batch_size=64, for_samples=100_000)
+    assert sharing.record()["options"]["architecture"] == "transform"
+    weights = sum(one.numel() for one in sharing.decoder.parameters())
+    assert sharing.rate.decoder_bits == pytest.approx(8 * weights / 100_000)
+
+
+@pytest.mark.parametrize(
+    "samples",
+    [
+        np.random.default_rng(0).normal(size=(10, 6)),
+        np.random.default_rng(0).normal(size=(300, 1)).astype(np.float32),
+        np.random.default_rng(0).integers(0, 65536, (60, 5), np.uint16),
+        1e9 + np.random.default_rng(0).normal(size=(80, 7)),
+        np.full((30, 5), 7, np.float32),
+    ],
+    ids=["ten samples", "one element", "uint16", "far from zero", "constant"],
+)
+@pytest.mark.parametrize("target", [{"target_bytes": 1.0}, {"max_error": 0.5}], ids=str)
+def test_it_never_takes_more_than_the_linear_codec(samples, target):
+    shape, ends = samples.shape[1:], (float(samples.min()), float(samples.max()))
+    sample = SampleFormat(shape, samples.dtype, shape, ends)
+    source, wanted = open_source(samples), choose_target(**target)
+    plain = fit_klt(source, sample, wanted).rate
+    found = fit_transform(source, sample, wanted, epochs=3, device="cpu").rate
+    assert found == plain or wanted.prefers(found, plain)
 
 
 @pytest.mark.parametrize("samples", [bumps(1), np.full((30, 5), 7, np.uint8)])

@@ -42,7 +42,10 @@ class Architecture(nn.Module):
         return distortion(self(batch), batch)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Return the optimiser's groups: `params`, and `weight_decay` where it isn't 0."""
+        """Return the optimiser's groups: `params`, and `weight_decay` where it isn't 0.
+
+        `pace` is a group's learning rate over that of the run, where it isn't 1.
+        """
         return [{"params": list(self.parameters())}]
 
     def start_at(self, mean: Tensor) -> None:

@@ -161,11 +161,14 @@ class ConvTransform(Rated):
         deviations: Tensor,
         step: float,
         price: float,
+        *,
         bounds: Bounds = UNBOUNDED,
+        residual_step: float | None = None,
     ) -> None:
         """Start at a linear codec, whose latents have `deviations` `(channels,)`.
 
-        Samples keep within `bounds`, as the network sees them.
+        Samples keep within `bounds`, as the network sees them. Where residuals of a step bound the
+        error, it is trained for their bits, too.
         """
         elements = maps.vectors.shape[0]
         deviation = max(float(deviations.square().sum() / elements) ** 0.5, step / elements**0.5)
@@ -175,6 +178,7 @@ class ConvTransform(Rated):
             deviations,
             step,
             price,
+            residual_step,
         )
 
     def parameter_groups(self) -> list[dict[str, Any]]:

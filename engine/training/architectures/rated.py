@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from engine.training.architectures.architecture import Architecture, Distortion
 from engine.training.architectures.logistic_mixture import LogisticMixture
+from engine.training.architectures.residual_rate import ResidualRate
 from engine.training.blocks import block_rows
 
 
@@ -27,15 +28,30 @@ class Rated(Architecture):
     """Whether noise stands for rounding before the decoder, too, while it trains."""
 
     def __init__(
-        self, encoder: nn.Module, decoder: nn.Module, deviations: Tensor, step: float, price: float
+        self,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        deviations: Tensor,
+        step: float,
+        price: float,
+        residual_step: float | None = None,
     ) -> None:
-        """The latents' density starts as wide as `deviations` `(channels,)`."""
+        """The latents' density starts as wide as `deviations` `(channels,)`.
+
+        Where residuals of a step bound the error, it is their bits that count, not the error.
+        """
         super().__init__(encoder, decoder)
         self.prior = LogisticMixture(deviations / step)
         self.step, self.price = step, price
+        self.residuals = None if residual_step is None else ResidualRate(residual_step)
+
+    @property
+    def decoder_weights(self) -> int:
+        """How many weights the decoder has."""
+        return sum(weight.numel() for weight in self.decoder.parameters())
 
     def training_loss(self, batch: Tensor, distortion: Distortion) -> Tensor:
-        """Squared error of a sample plus the price of its bits.
+        """Squared error of a sample plus the price of its bits, those of residuals if any.
 
         While it trains, noise stands for rounding where bits are counted. The decoder may see
         integers, whose gradients pass unchanged: of the many latents that are nearly always zero,
@@ -45,8 +61,10 @@ class Rated(Architecture):
         rounded = latents + (torch.round(latents) - latents).detach()
         coded = latents + torch.rand_like(latents) - 0.5 if self.training else rounded
         decoded = self.decoder((coded if self.decodes_noise else rounded) * self.step)
-        error = batch[0].numel() * distortion(decoded, batch)
-        return error + self.price * self.prior.bits(block_rows(coded)).sum() / len(batch)
+        bits = self.prior.bits(block_rows(coded)).sum() / len(batch)
+        if self.residuals is not None:
+            return self.price * (bits + self.residuals.bits(decoded - batch))
+        return batch[0].numel() * distortion(decoded, batch) + self.price * bits
 
     def validation_loss(self, batch: Tensor, distortion: Distortion) -> Tensor:
         """Return the same of integers."""
