@@ -43,7 +43,7 @@ def test_cells_stand_beside_what_they_should_reach(tmp_path, capsys):
     assert list(points) == ["transform", "klt", "SZ3", "quantised + JPEG XL"]
     assert all(0 < point["sample_bytes"] < TILE**2 * 4 for point in points.values())
     assert points["klt"]["sample_bytes_in_all"] > points["klt"]["sample_bytes"]
-    assert "train klt for target_psnr 40.0" in capsys.readouterr().out
+    assert "train klt for max_error" in capsys.readouterr().out
     assert not list((tmp_path / "latent-engine" / "quality").iterdir())  # it ended
 
 
