@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import InvalidInput
+from engine.store.byte_planes import from_planes, to_planes
 from engine.store.context import ContextCoder
 from engine.store.context_model import CONTEXT_CODEC, ContextModel
 from engine.store.pcodec_file import compress_file, decompress_file
@@ -141,7 +142,7 @@ class Coding:
         order, little_endian = self._order(len(shape)), self.stored_dtype(dtype).newbyteorder("<")
 
         def encode(values: NDArray[Any]) -> bytes:
-            stored = _bytes_of(values) if self.planes else values
+            stored = to_planes(values) if self.planes else values
             ordered = np.ascontiguousarray(stored.transpose(order), little_endian)
             return compress_frame(ordered, self.level)
 
@@ -174,7 +175,7 @@ class Coding:
 
         def decode(content: bytes, where: str) -> NDArray[Any]:
             stored = decompress_frame(content, ordered, stored_dtype, where).transpose(back)
-            return _values_of(stored, dtype) if self.planes else stored
+            return from_planes(stored, dtype) if self.planes else stored
 
         return decode
 
@@ -280,23 +281,3 @@ class Coded:
 
 
 DEFAULT_CODED = Coded()
-
-
-def _bytes_of(values: NDArray[Any]) -> NDArray[np.uint8]:
-    """The little-endian bytes of values `(...)`, integers folded, as `(..., itemsize)`."""
-    dtype = values.dtype
-    if dtype.kind in "iu":
-        signed = values.astype(f"=i{dtype.itemsize}", copy=False)
-        values = (signed << 1) ^ (signed >> (8 * dtype.itemsize - 1))
-    raw = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
-    return raw.reshape(*raw.shape, 1).view(np.uint8)
-
-
-def _values_of(stored: NDArray[np.uint8], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Values of `dtype` from what `_bytes_of` made of them."""
-    raw = np.ascontiguousarray(stored)
-    if dtype.kind not in "iu":
-        return raw.view(dtype.newbyteorder("<"))[..., 0]
-    folded = raw.view(f"<u{dtype.itemsize}")[..., 0]
-    unfolded: NDArray[Any] = (folded >> 1) ^ (-(folded & 1).astype(folded.dtype))
-    return unfolded.view(dtype.newbyteorder("<"))

@@ -40,16 +40,16 @@ class ContextCoder:
 
     def encode(self, values: NDArray[Any]) -> bytes:
         """Encode the values of a chunk."""
-        from engine.store import context_loops
+        from engine.store import context_rans_loops
 
         rows = position_rows(values)
         symbols = np.empty((2, 2 * values.size), np.uint16)
         escapes = np.empty(values.size, np.int32)
-        count, escaped = context_loops.symbols_of(
+        count, escaped = context_rans_loops.symbols_of(
             rows, self._around, self._tree, self._tables, self._scratch(), symbols, escapes
         )
         states, words = np.empty(_STATES, np.uint32), np.empty(count, np.uint16)
-        first = context_loops.push(symbols, count, states, words)
+        first = context_rans_loops.push(symbols, count, states, words)
         parts = (states, words[first:], escapes[:escaped][::-1].astype(self._dtype))
         return b"".join(part.astype(part.dtype.newbyteorder("<")).tobytes() for part in parts)
 
@@ -60,7 +60,7 @@ class ContextCoder:
             CorruptStore: the bytes are damaged, or hold another number of values; `where` names
                 them.
         """
-        from engine.store import context_loops
+        from engine.store import context_rans_loops
 
         rest = len(content) - _STATE_BYTES
         if rest < 0:
@@ -70,7 +70,7 @@ class ContextCoder:
         words[:-1] = np.frombuffer(content, "<u2", rest // 2, _STATE_BYTES)
         rows = np.zeros((math.prod(self._shape[1:]) + 1, self._shape[0]), np.int32)
         escapes = self._escapes(content[_STATE_BYTES:])
-        taken, escaped = context_loops.values_of(
+        taken, escaped = context_rans_loops.values_of(
             states, words, escapes, self._around, self._tree, self._tables, self._scratch(), rows
         )
         values = rows[:-1].astype(self._dtype)
