@@ -23,9 +23,8 @@ import numpy as np
 import engine
 from bench.quality_data import LOADERS
 from bench.ratios import Ratio, print_ratios, to_json
-from bench.subject import Meets, Result, Subject, coarsest
+from bench.subject import Demand, Result, Subject, coarsest
 from engine.comparing.families import FAMILIES
-from engine.comparing.fidelity import Fidelity
 from engine.comparing.layouts import MOSAIC
 from engine.comparing.method import Setting
 from engine.comparing.peers.jpeg_xl import LosslessJpegXl
@@ -116,10 +115,11 @@ def _digits(subject: Subject) -> Iterator[Cell]:
 def _patches(subject: Subject) -> Iterator[Cell]:
     psnr = 28.3
     points = _at_psnr(subject, psnr, _FOR_IMAGES) | {"WebP": _webp(subject, psnr)}
-    what = f"patches at {psnr:g} dB"
-    ratio = points[OURS].sample_bytes / points["WebP"].sample_bytes
+    best = min((OURS, "conv-transform"), key=lambda arch: points[arch].sample_bytes)
+    what = f"patches at {psnr:g} dB, {best}"
+    ratio = points[best].sample_bytes / points["WebP"].sample_bytes
     yield Cell(Ratio(f"{what} / WebP on mosaics", ratio, 0.9, 0.75, at_most=True), points)
-    yield _beside_klt(what, points)
+    yield _beside_klt(what, points, best)
 
 
 def _tiles(limits: tuple[float, float]) -> Callable[[Subject], Iterator[Cell]]:
@@ -140,12 +140,9 @@ def _embeddings(subject: Subject) -> Iterator[Cell]:
         for result in subject.by(method)
     }
     for recall, floor, aim in ((0.86, 74, 62), (0.93, 117, 100)):
-
-        def meets(found: Fidelity, recall: float = recall) -> bool:
-            return found.recall_at_10 is not None and found.recall_at_10 >= recall
-
-        linear = _at(subject, KLT, meets, target_bytes=float(floor))
-        ours = _at(subject, OURS, meets, target_bytes=float(round(0.9 * linear.sample_bytes)))
+        demand = Demand("recall_at_10", recall)
+        linear = subject.at(KLT, demand, target_bytes=float(floor))
+        ours = subject.at(OURS, demand, target_bytes=float(round(0.9 * linear.sample_bytes)))
         points = {OURS: ours, KLT: linear} | peers
         what = f"embeddings at recall@10 of {recall:g}"
         yield Cell(_size(what, ours, floor, aim), points)
@@ -164,24 +161,15 @@ CELLS: dict[str, Callable[[Subject], Iterator[Cell]]] = {
 def _at_psnr(
     subject: Subject, psnr_db: float, architectures: Iterable[str] = (OURS, KLT)
 ) -> dict[str, Result]:
-    def meets(found: Fidelity) -> bool:
-        return found.psnr_db >= psnr_db
-
-    return {arch: _at(subject, arch, meets, target_psnr=psnr_db) for arch in architectures}
-
-
-def _at(subject: Subject, arch: str, meets: Meets, **target: float) -> Result:
-    """A codec trained for a target, at the coarsest step that meets a demand on test samples."""
-    codec = subject.codec(arch, **target)
-    return subject.stored(arch, codec, subject.coarsest(codec, meets))
+    demand = Demand("psnr_db", psnr_db)
+    return {arch: subject.at(arch, demand, target_psnr=psnr_db) for arch in architectures}
 
 
 def _within(subject: Subject, share: float) -> dict[str, Result]:
-    """Ours within a bound, whose latents err by about as much, beside SZ3 and quantising."""
+    """Ours, trained for a bound, beside SZ3 and quantising."""
     bound = subject.bound(share)
-    about = round(-20 * float(np.log10(share)), 1)
     points = {
-        arch: subject.stored(arch, subject.codec(arch, target_psnr=about), bound)
+        arch: subject.stored(arch, subject.codec(arch, max_error=bound.value), bound)
         for arch in (OURS, KLT)
     }
     peers = {"SZ3": Sz3(), "quantised + JPEG XL": Quantised(LosslessJpegXl())}
@@ -195,18 +183,15 @@ def _webp(subject: Subject, psnr_db: float) -> Result:
         setting = Setting("quality", round(100 - loss, 1))
         return subject.peer(WebP(MOSAIC), setting, _MOSAIC_PATCHES)
 
-    def meets(found: Fidelity) -> bool:
-        return found.psnr_db >= psnr_db
-
-    return at(coarsest(lambda loss: at(loss).point, meets, 1.0, 100.0))
+    return at(coarsest(lambda loss: at(loss).point, Demand("psnr_db", psnr_db), 1.0, 100.0))
 
 
 def _size(what: str, result: Result, floor: float, aim: float) -> Ratio:
     return Ratio(what, result.sample_bytes, floor, aim, at_most=True, unit="B")
 
 
-def _beside_klt(what: str, points: dict[str, Result]) -> Cell:
-    ratio = points[OURS].sample_bytes / points[KLT].sample_bytes
+def _beside_klt(what: str, points: dict[str, Result], ours: str = OURS) -> Cell:
+    ratio = points[ours].sample_bytes / points[KLT].sample_bytes
     return Cell(Ratio(f"{what} / klt", ratio, 1.0, 0.85, at_most=True), {})
 
 

@@ -24,19 +24,41 @@ from engine.errors import InvalidInput
 
 
 @dataclass(frozen=True)
+class Demand:
+    """The least that a field of `Fidelity` must be, of decoded test samples."""
+
+    field: str
+    least: float
+
+    def short_of(self, found: Fidelity) -> float:
+        """By how much it is missed; 0 and below where it is met."""
+        reached: float = getattr(found, self.field)
+        return self.least - reached
+
+    def met_by(self, found: Fidelity) -> bool:
+        """Whether it is met."""
+        return self.short_of(found) <= 0
+
+
+@dataclass(frozen=True)
 class Result:
     """A measured point; a peer's index of 16 bytes a chunk is taken off, as others write none.
 
-    `for_samples` share the decoder.
+    `for_samples` share the decoder. One that isn't good enough counts as `raw_bytes` a sample:
+    whoever needs the quality keeps the samples.
     """
 
     point: Point
     chunk_samples: int
     for_samples: int
+    raw_bytes: int
+    is_enough: bool = True
 
     @property
     def sample_bytes(self) -> float:
         """What one more sample takes."""
+        if not self.is_enough:
+            return self.raw_bytes
         chunks = -(-self.point.samples // self.chunk_samples)
         index_bytes = 0 if self.point.is_ours else INDEX_BYTES * chunks
         return (self.point.payload_bytes - index_bytes) / self.point.samples
@@ -46,6 +68,7 @@ class Result:
         point, fixed = self.point, self.point.decoder_bytes + self.point.metadata_bytes
         found = {
             "setting": point.setting,
+            "is_enough": self.is_enough,
             "layout": point.layout,
             "sample_bytes": self.sample_bytes,
             "decoder_bytes": point.decoder_bytes,
@@ -65,9 +88,9 @@ class Result:
         }
 
 
-Meets = Callable[[Fidelity], bool]
 _HALVINGS = 9
-_FINEST, _COARSEST = 0.4, 2.0  # steps around the one that a codec was trained for
+_FINEST, _COARSEST = 0.3, 3.0  # steps around the one that a codec was trained for
+_TRIALS, _NEAR = 3, 1.25
 
 
 class Subject:
@@ -109,9 +132,22 @@ class Subject:
         seconds: float = json.loads(self._seconds_of(self._path(arch, options)).read_text())
         return seconds
 
-    def coarsest(self, codec: engine.Codec, meets: Meets) -> Setting:
-        """The coarsest step at which the test samples come back well enough; the finest if none."""
-        return Setting("step", coarsest(lambda step: self._fidelity(codec, step), meets))
+    def at(self, arch: str, demand: Demand, **target: float) -> Result:
+        """A codec at the coarsest step that meets a demand on test samples.
+
+        It is trained for a target, and for another where the step is far from the one it was
+        trained for: test samples can be harder than those that training holds out.
+        """
+        for _ in range(_TRIALS):
+            codec = self.codec(arch, **target)
+            step = coarsest(lambda step, codec=codec: self.fidelity(codec, step), demand)
+            found = self.stored(arch, codec, Setting("step", step))
+            found = replace(found, is_enough=demand.met_by(found.point))
+            if 1 / _NEAR < step < _NEAR:
+                break
+            missed = demand.short_of(self.fidelity(codec, 1.0))
+            target = _nearer(target, missed, found)
+        return found
 
     def stored(self, name: str, codec: engine.Codec, setting: Setting) -> Result:
         """The test samples in a store of ours."""
@@ -137,9 +173,10 @@ class Subject:
         found = measure(data, method, setting, self._record)
         if isinstance(found, Refusal):
             raise InvalidInput(f"{self.name}: {found.method}, {found.setting}: {found.reason}")
-        return Result(found.point, data.chunk_samples, data.samples)
+        return Result(found.point, data.chunk_samples, data.samples, data.sample_bytes)
 
-    def _fidelity(self, codec: engine.Codec, step: float) -> Fidelity:
+    def fidelity(self, codec: engine.Codec, step: float) -> Fidelity:
+        """What comes back of the test samples at a step."""
         test = self.data.test
         return measure_fidelity(test, codec.decode(codec.encode(test, step), step))
 
@@ -152,9 +189,18 @@ class Subject:
         return path.with_suffix(".seconds.json")
 
 
+def _nearer(target: dict[str, float], missed: float, found: Result) -> dict[str, float]:
+    """A target that a codec meets at the step it is trained for."""
+    ((name, value),) = target.items()
+    if name == "target_psnr":
+        return {name: round(value + missed, 1)}
+    point = found.point
+    return {name: round(point.payload_bytes / point.samples, 1)}
+
+
 def coarsest(
     measured: Callable[[float], Fidelity],
-    meets: Meets,
+    demand: Demand,
     finest: float = _FINEST,
     largest: float = _COARSEST,
 ) -> float:
@@ -165,7 +211,7 @@ def coarsest(
     fine, coarse = finest, largest
     for _ in range(_HALVINGS):
         middle = (fine * coarse) ** 0.5
-        if meets(measured(middle)):
+        if demand.met_by(measured(middle)):
             fine = middle
         else:
             coarse = middle

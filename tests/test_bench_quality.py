@@ -10,8 +10,11 @@ from bench import quality
 from bench.packaged_fields import cut_tiles
 from bench.quality_data import LOADERS, TILE
 from bench.sentences import docstring_sentences
-from bench.subject import coarsest
+from bench.subject import Demand, Result, coarsest
+from engine.comparing.fidelity import Fidelity
 from engine.comparing.peers.peer import is_installed
+
+from .comparing.points import point
 
 peers_are_here = pytest.mark.skipif(
     not (is_installed("imagecodecs") and is_installed("skimage")),
@@ -40,7 +43,7 @@ def test_cells_stand_beside_what_they_should_reach(tmp_path, capsys):
     assert list(points) == ["transform", "klt", "SZ3", "quantised + JPEG XL"]
     assert all(0 < point["sample_bytes"] < TILE**2 * 4 for point in points.values())
     assert points["klt"]["sample_bytes_in_all"] > points["klt"]["sample_bytes"]
-    assert "train klt for target_psnr 40.0" in capsys.readouterr().out
+    assert "train klt for max_error" in capsys.readouterr().out
     assert not list((tmp_path / "latent-engine" / "quality").iterdir())  # it ended
 
 
@@ -88,5 +91,14 @@ def test_sentences_are_many_and_distinct():
 
 @pytest.mark.parametrize("limit", [0.5, 1.3, 9.0])
 def test_bisection_finds_the_coarsest_that_meets(limit):
-    found = coarsest(lambda value: value, lambda value: value <= limit, 0.4, 2.0)
+    def measured(value):
+        return Fidelity(psnr_db=-value, max_abs_error=0.0)
+
+    found = coarsest(measured, Demand("psnr_db", -limit), 0.4, 2.0)
     assert found == pytest.approx(min(limit, 2.0), rel=0.01)
+
+
+def test_what_is_not_good_enough_counts_as_raw_samples():
+    measured = point("WebP", 20, 25.0)
+    assert Result(measured, 64, 5000, 784).sample_bytes == 20 - 2 * 16 / 100
+    assert Result(measured, 64, 5000, 784, is_enough=False).sample_bytes == 784

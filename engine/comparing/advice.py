@@ -186,8 +186,8 @@ def _how(winners: Sequence[Point], facts: Facts) -> Iterator[str]:
     rate, _, step = point.setting.rpartition(", ")
     yield (
         f"To write {_named(point)}: engine train {facts.name} my.codec --arch {point.method} "
-        f"--target-bytes {rate.removesuffix(' B')}; engine compress {facts.name} my.zarr "
-        f"--codec my.codec --{step}"
+        f"--target-bytes {rate.removesuffix(' B')} --for-samples {facts.for_samples}; "
+        f"engine compress {facts.name} my.zarr --codec my.codec --{step}"
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from engine.comparing.latent_store import LatentStore
 from engine.comparing.record import Refusal
 from engine.comparing.split_samples import SplitSamples
 from engine.errors import CorruptCodec, EngineError, InvalidInput, StorageError, one_line
+from engine.jobs.default_architecture import default_architecture
 from engine.jobs.train import FOR_A_RATE, train
 from engine.runtime.codec import Codec
 
@@ -26,15 +26,18 @@ _RATIOS = (100, 40, 16)
 """Raw bytes to bytes of latents: from what is hardly recognisable to what is hardly lossy."""
 _STEPS = (1.4, 1.0, 0.7)  # one codec a rate, and the rates between
 _FOLDER = "codecs"
-_MOST_ELEMENTS = 4096  # of a sample that `transform` is meant for
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A codec to train: its architecture, and the bytes that a sample's latents may take."""
+    """A codec to train: its architecture, the bytes that a sample's latents may take.
+
+    `for_samples` share its decoder, which is the smaller the fewer they are.
+    """
 
     arch: str
     target_bytes: float
+    for_samples: int
 
     @property
     def rate(self) -> str:
@@ -47,7 +50,8 @@ class Recipe:
 
 def default_architectures(sample_shape: Sequence[int]) -> tuple[str, ...]:
     """What is trained where nobody chooses: the linear codec, and the network for such samples."""
-    return (KLT, "transform" if math.prod(sample_shape) <= _MOST_ELEMENTS else "conv-transform")
+    chosen = default_architecture(tuple(sample_shape), targeted=True)
+    return tuple(dict.fromkeys((KLT, chosen)))
 
 
 def train_codecs(
@@ -66,7 +70,9 @@ def train_codecs(
         StorageError: the file system refused.
     """
     recipes = [
-        Recipe(arch, data.sample_bytes / ratio) for arch in architectures for ratio in _RATIOS
+        Recipe(arch, data.sample_bytes / ratio, for_samples)
+        for arch in architectures
+        for ratio in _RATIOS
     ]
     codecs: dict[str, dict[str, Codec]] = {arch: {} for arch in architectures}
     refusals = []
@@ -95,7 +101,8 @@ def check_architectures(names: Sequence[str]) -> None:
 def _trained(
     recipe: Recipe, data: SplitSamples, folder: Path, progress: Callable[[Progress], None]
 ) -> Codec:
-    name = f"{recipe.arch}-{recipe.target_bytes:.4g}B-{__version__}-{data.digest[:16]}.codec"
+    wanted = f"{recipe.arch}-{recipe.target_bytes:.4g}B-for-{recipe.for_samples}"
+    name = f"{wanted}-{__version__}-{data.digest[:16]}.codec"
     try:
         return Codec.load(folder / name, "cpu")
     except (InvalidInput, CorruptCodec):  # not there, or damaged
@@ -105,6 +112,7 @@ def _trained(
         folder / name,
         arch=recipe.arch,
         target_bytes=recipe.target_bytes,
+        for_samples=recipe.for_samples,
         fill_gaps=data.has_gaps,
         overwrite=True,
         progress=progress,

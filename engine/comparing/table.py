@@ -21,7 +21,7 @@ def introduction(comparison: Comparison) -> str:
     return (
         f"{facts.samples} samples {facts.sample_shape} {facts.dtype}, {facts.sample_bytes} bytes "
         f"each. Measured on {facts.test_samples} that were held out, in chunks of "
-        f"{facts.chunk_samples}; peers learnt from {facts.train_samples} others. Bytes are those "
+        f"{facts.chunk_samples}; learnt from {facts.train_samples} others. Bytes are those "
         f"of a sample, everything counted, decoders shared by {facts.for_samples} samples. "
         f"Speeds are of one thread."
     )

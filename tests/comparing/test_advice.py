@@ -127,7 +127,7 @@ def test_the_linear_codec_is_what_others_of_ours_are_held_against():
 def test_the_commands_for_a_winner_are_given():
     points = [ours("transform", 10, 20.4), point("WebP", 30, 26.0)]
     text = line(points, "To write")
-    assert "engine train digits.npy my.codec --arch transform --target-bytes 20;" in text
+    assert "engine train digits.npy my.codec --arch transform --target-bytes 20" in text
     assert text.endswith("engine compress digits.npy my.zarr --codec my.codec --step 1.4")
     given = point("my.codec", 10, 20.4, is_ours=True, setting="step 2")
     assert not any("To write" in text for text in advise([given], facts()))

@@ -65,6 +65,7 @@ def test_the_linear_codec_is_a_peer_unless_nothing_is_to_be_trained(few_digits):
 def test_the_network_is_that_for_the_size_of_samples():
     assert default_architectures((28, 28)) == ("klt", "transform")
     assert default_architectures((256, 256)) == ("klt", "conv-transform")
+    assert default_architectures((64, 16, 16, 16)) == ("klt",)
     with pytest.raises(InvalidInput, match="can't train"):
         compare(np.zeros((9, 4), np.uint8), train=["dense"])
 
