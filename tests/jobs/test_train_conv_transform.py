@@ -66,7 +66,7 @@ def test_a_vector_is_a_signal_of_one_channel(tmp_path):
 
 
 @pytest.mark.slow
-def test_what_is_learnt_is_exported_certified_and_kept_within_a_bound(tmp_path):
+def test_what_beats_both_linear_codecs_is_exported_certified_and_kept_within_a_bound(tmp_path):
     codec = engine.train(discs(600), tmp_path / "a.codec", epochs=60, batch_size=32, **OPTIONS)
     assert codec.manifest.training["options"]["architecture"] == "conv-transform"
     assert "certificate" in {entry.role for entry in codec.manifest.files}

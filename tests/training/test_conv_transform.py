@@ -11,7 +11,6 @@ from engine.training import (
     TRANSFORM_KINDS,
     choose_target,
     export_pair,
-    fit_klt,
     fit_transform,
     torch_latents,
     torch_reconstruction,
@@ -119,19 +118,6 @@ def test_a_mean_field_is_removed_where_the_data_have_one():
     assert blocks_of(samples).maps(3).mean.shape == (1, 1, 1)
     field = np.linspace(0, 120, 35).astype(np.uint8)
     assert blocks_of(samples // 2 + field).maps(3).mean.shape == (1, 20, 35)
-
-
-@pytest.mark.slow
-def test_it_needs_fewer_bits_than_the_linear_codecs_on_waves():
-    samples = waves(600, (1, 32, 32))
-    target = choose_target(28.0, None, None)
-    plain = fit_klt(open_source(samples), sample_of(samples.shape[1:]), target)
-    trained = fitted(samples, epochs=30, batch_size=64)
-    assert trained.record()["options"]["architecture"] == "conv-transform"
-    assert trained.rate.psnr_db >= 28
-    blocks = blocks_of(samples).find(target)
-    best = min(plain.rate.bits_per_sample, blocks.bits_per_sample)
-    assert trained.rate.bits_per_sample < 0.8 * best
 
 
 def test_the_better_linear_codec_is_kept_where_training_does_not_beat_it():
