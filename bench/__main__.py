@@ -14,8 +14,8 @@ from bench.machine import describe_machine
 from engine.errors import EngineError
 
 BENCHMARKS = (
-    "bulk", "decode", "random", "memory", "open", "kernels", "entropy", "guarantee", "latents",
-    "quality", "gpu",
+    "bulk", "decode", "random", "memory", "open", "kernels", "entropy", "contexts", "guarantee",
+    "latents", "quality", "gpu",
 )  # fmt: skip
 RESULTS = Path(__file__).parent / "results"
 

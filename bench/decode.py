@@ -1,9 +1,11 @@
 """Bulk decoding against the bare decoder, and against reading raw samples from Zarr.
 
 The limit is `InferenceSession.run` of the decoder over ready latents in memory, at the batch size
-and thread layout that are best for it. `engine.decode` also syncs what it writes: what that alone
-costs is measured beside it. Peers and files have rounds of their own: a new array is slower to fill
-for a while after others have taken and given back much memory.
+and thread layout that are best for it. The system clears the memory of a new array when it is first
+written to, and a hypervisor finds it anew, if it was given back for some seconds: so samples are
+also read into an array that is there, and what filling a new one costs is measured, too.
+`engine.decode` also syncs what it writes: what that alone costs is measured beside it. Peers and
+files have rounds of their own, as they take and give back much memory.
 """
 
 from __future__ import annotations
@@ -29,7 +31,9 @@ SAMPLES = {"dense": 400_000, "conv": 80_000}
 ZARR_SAMPLES = 65_536
 RUNS = 9
 
+INTO = "store.read(out=array)"
 ARRAY = "np.asarray(store)"
+NEW = "fill a new array"
 FILE = "engine.decode to .npy"
 BARE = "bare decoder"
 WRITE = "write and sync .npy"
@@ -52,7 +56,12 @@ def _measure(name: str, count: int, runs: int, folder: Path) -> dict[str, Any]:
         latents = np.asarray(store.latents[:])
         bare = bare_runs([workload.codec.files.role(DECODER)], latents)
         limit = bare_works(BARE, bare, latents)
-        reading = {ARRAY: Work(lambda _: np.asarray(store), count)}
+        room = np.zeros_like(samples)
+        reading = {
+            INTO: Work(lambda _: store.read(slice(None), out=room), count),
+            ARRAY: Work(lambda _: np.asarray(store), count),
+            NEW: Work(lambda _: np.empty_like(samples).fill(1), count),
+        }
         peers = _zarr_works(samples[:ZARR_SAMPLES], folder, store.contents.part.chunk_samples)
         writing = {
             FILE: Work(
@@ -65,6 +74,7 @@ def _measure(name: str, count: int, runs: int, folder: Path) -> dict[str, Any]:
         written, _ = fastest_bare(BARE, interleave(limit | writing, runs, settle=True))
     targets = _TARGETS.get(name, ())
     ratios = [
+        *_ratios(INTO, read, targets),
         *_ratios(ARRAY, read, targets),
         *_ratios(ARRAY, beside),
         *_ratios(FILE, written, targets),

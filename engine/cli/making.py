@@ -66,6 +66,10 @@ channels_option = click.option(
 @click.option(
     "--for-samples", type=click.IntRange(1), help="For a rate: samples that share the decoder."
 )
+@click.option(
+    "--metric", type=click.Choice(["error", "cosine"]), default="error", show_default=True,
+    help="What counts; cosine, of vectors: inner products and neighbours.",
+)  # fmt: skip
 @click.option("--loss", type=click.Choice(["mse", "bce"]), default="mse", show_default=True)
 @click.option("--epochs", type=click.IntRange(1), help="20, of transforms thousands of steps.")
 @click.option(

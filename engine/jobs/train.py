@@ -53,6 +53,7 @@ def train(
     rate_lambda: float | None = None,
     max_error: float | str | None = None,
     for_samples: int | None = None,
+    metric: Literal["error", "cosine"] = "error",
     loss: str = "mse",
     bits: Bits | None = None,
     weights: Weights = "auto",
@@ -93,6 +94,7 @@ def train(
             or, such as `"1%"`, of their range; latents and residuals together are made few.
         for_samples: for a rate: how many samples will share the decoder, whose bytes then count;
             with `auto` as many as there are.
+        metric: of vectors `cosine`, the linear codec that keeps inner products and neighbours best.
         loss: `mse` or `bce`.
         bits: width of a latent, 8 or 16; by default 8, for a rate 16 where 8 would saturate at
             half the step.
@@ -134,10 +136,14 @@ def train(
         targets = target_psnr, target_bytes, rate_lambda, max_error
         if isinstance(arch, str) and arch == "auto":
             targeted = any(target is not None for target in targets)
-            arch = default_architecture(source.sample_shape, targeted=targeted)
+            shape = source.sample_shape
+            arch = "klt" if metric == "cosine" else default_architecture(shape, targeted=targeted)
             for_samples = for_samples or (len(source) if arch in FOR_A_RATE else None)
         data_range = value_range(source)
         sample = sample_format(source, _view(source, arch, channels), data_range, (0.0, 1.0))
+        if metric != "error":
+            _check_metric(metric, arch, source.sample_shape)
+            shared["metric"] = metric
         if arch in FOR_A_RATE:
             _check_rated(arch, loss, arch_options)
             trained = _fit_for_a_rate(
@@ -260,6 +266,16 @@ def _check_rated(arch: str, loss: str, arch_options: Mapping[str, float] | None)
         raise InvalidInput(f"arch {arch!r} minimises squared error: loss must be mse, got {loss}")
     if arch_options:
         raise InvalidInput(f"arch {arch!r} has no options, got {', '.join(arch_options)}")
+
+
+def _check_metric(metric: str, arch: Any, shape: tuple[int, ...]) -> None:
+    if metric != "cosine":
+        raise InvalidInput(f"metric must be error or cosine, got {metric!r}")
+    if arch != "klt" or len(shape) != 1:
+        raise InvalidInput(
+            f"metric 'cosine' is for vectors and arch 'klt' or 'auto', got samples of shape "
+            f"{shape} and arch {arch!r}"
+        )
 
 
 def _check_no_target(*targets: float | str | None) -> None:

@@ -1,4 +1,4 @@
-"""Whether this device may decode a store that guarantees something of its samples."""
+"""Whether a store's codec may decode it, on this device where something is guaranteed."""
 
 from __future__ import annotations
 
@@ -11,6 +11,23 @@ from engine.errors import CorruptCodec, CorruptStore
 from engine.runtime.codec import Codec
 from engine.runtime.drift import certify
 from engine.store.contents import StoreContents
+from engine.store.plan import LATENTS
+
+
+def check_codec(contents: StoreContents, codec: Codec) -> None:
+    """Refuse a store whose codec makes something else than it holds.
+
+    Raises:
+        CorruptStore: it does.
+    """
+    latents, expected = contents.arrays[LATENTS], codec.manifest.latent
+    found = (contents.sample_shape, contents.dtype, latents.item_shape, latents.dtype)
+    if found != (codec.sample_shape, codec.dtype, expected.shape, expected.dtype):
+        raise CorruptStore(
+            f"{contents.objects}: holds {contents.dtype} samples of shape {contents.sample_shape} "
+            f"as {latents.dtype} of shape {latents.item_shape}, its codec makes {codec.dtype} of "
+            f"shape {codec.sample_shape} of {expected.dtype} of shape {expected.shape}"
+        )
 
 
 def certify_store(contents: StoreContents, codec: Codec) -> float | None:

@@ -15,6 +15,7 @@ from engine.reading.certification import certify_store
 from engine.reading.chunk_cache import ChunkCache
 from engine.reading.pieces import blocks
 from engine.reading.reconstruction import Reconstruction
+from engine.reading.room import checked_room
 from engine.reading.workers import ALONE, Workers
 from engine.runtime.buffered_networks import BufferedNetworks
 from engine.runtime.codec import Codec
@@ -62,9 +63,9 @@ class Reader:
         """The sample `(*sample_shape)` of a row."""
         return self._at_random.one(row)
 
-    def some(self, rows: NDArray[np.int64]) -> NDArray[Any]:
-        """Samples `(n, *sample_shape)` of rows in any order, each decoded once."""
-        samples = self.unfilled(len(rows))
+    def some(self, rows: NDArray[np.int64], out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """Samples `(n, *sample_shape)` of rows in any order, each decoded once; `out`, if given."""
+        samples = self._room(len(rows), out)
         distinct, places = np.unique(rows, return_inverse=True)
         if len(distinct) <= self.block_samples:
             _fill(self._at_random, rows, distinct, places, samples)
@@ -83,11 +84,11 @@ class Reader:
         self._workers.each(decode, blocks(distinct, self.block_samples))
         return samples
 
-    def run(self, rows: range) -> NDArray[Any]:
-        """Samples `(n, *sample_shape)` of a slice, decoded straight into the result."""
+    def run(self, rows: range, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """Samples `(n, *sample_shape)` of a slice, decoded straight into the result, or `out`."""
         if len(rows) <= self.block_samples:
-            return self.some(np.asarray(rows, np.int64))
-        samples = self.unfilled(len(rows))
+            return self.some(np.asarray(rows, np.int64), out)
+        samples = self._room(len(rows), out)
 
         def decode(block: tuple[int, int]) -> None:
             self._decode(rows[slice(*block)], samples[slice(*block)])
@@ -122,6 +123,12 @@ class Reader:
         else:
             numbers = np.asarray(rows)
             _fill(self._in_bulk, numbers, *np.unique(numbers, return_inverse=True), samples)
+
+    def _room(self, count: int, out: NDArray[Any] | None) -> NDArray[Any]:
+        """Memory for so many samples: the caller's, if there is some."""
+        if out is None:
+            return self.unfilled(count)
+        return checked_room(out, (count, *self._codec.sample_shape), self._codec.dtype)
 
     def unfilled(self, count: int) -> NDArray[Any]:
         """Memory for so many samples."""

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from engine.errors import CorruptStore, InvalidInput
+from engine.errors import InvalidInput
 from engine.guarantee import Guarantee
 from engine.limits import DEFAULT_MEMORY_LIMIT
+from engine.reading.certification import check_codec
 from engine.reading.chunk_cache import DEFAULT_CACHE_BYTES
 from engine.reading.latents import read_integer_latents
 from engine.reading.quality import read_quality
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
     from cuda_kernels.lane import Tensor
     from engine.reading.device_reconstruction import DeviceReconstruction
+
+Rows = ArrayLike | slice
 
 
 class Store:
@@ -122,14 +125,7 @@ class Store:
     def codec(self) -> Codec:
         """The codec that lies in the store."""
         codec = Codec(self.contents.codec_files, self._device)
-        latents, expected = self.contents.arrays[LATENTS], codec.manifest.latent
-        found = (self.shape[1:], self.dtype, latents.item_shape, latents.dtype)
-        if found != (codec.sample_shape, codec.dtype, expected.shape, expected.dtype):
-            raise CorruptStore(
-                f"{self.contents.objects}: holds {self.dtype} samples of shape {self.shape[1:]} as "
-                f"{latents.dtype} of shape {latents.item_shape}, its codec makes {codec.dtype} of "
-                f"shape {codec.sample_shape} of {expected.dtype} of shape {expected.shape}"
-            )
+        check_codec(self.contents, codec)
         return codec
 
     @property
@@ -151,11 +147,9 @@ class Store:
         if reader is None:
             self.contents.objects.check_open()
             with no_fork:
-                reader = self._reader = self._reader or self._new_reader()
+                new = self._reader or Reader(self.contents, self.codec, self._cache_bytes)
+                reader = self._reader = new
         return reader
-
-    def _new_reader(self) -> Reader:
-        return Reader(self.contents, self.codec, self._cache_bytes)
 
     @property
     def latents(self) -> zarr.Array[Any]:
@@ -222,25 +216,29 @@ class Store:
         return samples if dtype is None else samples.astype(dtype, copy=False)
 
     @overload
-    def read(self, indices: ArrayLike | slice, *, device: None = None) -> NDArray[Any]: ...
+    def read(self, indices: Rows, *, device: None = None, out: Any = None) -> NDArray[Any]: ...
 
     @overload
-    def read(self, indices: ArrayLike | slice, *, device: str) -> Tensor: ...
+    def read(self, indices: Rows, *, device: str) -> Tensor: ...
 
-    def read(self, indices: ArrayLike | slice, *, device: str | None = None) -> Any:
+    def read(self, indices: Rows, *, device: str | None = None, out: Any = None) -> Any:
         """Samples `(n, *sample_shape)` of a list of rows, a mask or a slice, in that order.
 
         With a `device` such as `cuda` they are a torch tensor there (and by DLPack one of any other
-        library), decoded where they stay; that needs the extra `cuda`.
+        library), decoded where they stay; that needs the extra `cuda`. Else `out`, a C-contiguous
+        array of their shape and dtype, takes them, which is quicker than new memory for each read.
 
         Raises:
             DeviceUnavailable: `device` can't run networks, or torch or Triton is missing.
+            InvalidInput: `out` can't take the samples.
         """
         if device is not None:
+            if out is not None:
+                raise InvalidInput("out takes samples on the host; leave out device")
             return self._reconstruction_on(device)(select_rows(indices, len(self)))
         if isinstance(indices, slice):
-            return self.reader.run(slice_rows(indices, len(self)))
-        return self.reader.some(select_rows(indices, len(self)))
+            return self.reader.run(slice_rows(indices, len(self)), out)
+        return self.reader.some(select_rows(indices, len(self)), out)
 
     def _reconstruction_on(self, device: str) -> DeviceReconstruction:
         from engine.reading.device_reconstruction import DeviceReconstruction
@@ -253,14 +251,14 @@ class Store:
                 self._on_device[device] = made
             return self._on_device[device]
 
-    async def read_async(self, indices: ArrayLike | slice) -> NDArray[Any]:
+    async def read_async(self, indices: Rows) -> NDArray[Any]:
         """`read`, while the event loop goes on; as many at once as there are cores."""
         import asyncio  # takes longer than opening a store
 
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._callers, self.read, indices)
 
-    def read_latents(self, indices: ArrayLike | slice = slice(None)) -> NDArray[np.float32]:
+    def read_latents(self, indices: Rows = slice(None)) -> NDArray[np.float32]:
         """Float32 latents `(n, *latent_shape)`, dequantised: the features of the samples."""
         rows = select_rows(indices, len(self))
         return self.codec.manifest.latent.dequantise(self.read_integer_latents(rows), self.step)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -56,22 +57,33 @@ def fit_model(values: NDArray[Any], total: float) -> ContextModel:
             axes.
         total: how many values share the cost of the model.
     """
-    shape, rows = values.shape, position_rows(values)
-    neighbours = _NEIGHBOURS[values.ndim - 1]
+    rows, neighbours = position_rows(values), _NEIGHBOURS[values.ndim - 1]
     bare = ContextModel(neighbours, (), (Leaf(0, _UNKNOWN),))
-    predictor = _predictor(rows, surroundings(bare, shape[1:], []).neighbours)
+    near = surroundings(bare, values.shape[1:], []).neighbours
+    bare = ContextModel(neighbours, (_predictor(rows, near),), bare.nodes)
     asked = _properties(neighbours)
-    around = surroundings(ContextModel(neighbours, (predictor,), bare.nodes), shape[1:], asked)
-    stride = -(-values.size // _TREE_VALUES) | 1  # odd: not always the same samples
-    count = -(-values.size // stride)
-    properties = np.empty((len(asked), count), np.int32)
-    classes = np.empty((2, count), np.uint8)
+    tree = _grown(bare, asked, rows, values.shape, total)
+    nodes = _nodes(tree.preorder(), asked)
+    return _with_tables(ContextModel(neighbours, bare.predictors, nodes), values, rows)
+
+
+def _grown(
+    bare: ContextModel,
+    asked: list[Property],
+    rows: NDArray[np.int32],
+    shape: tuple[int, ...],
+    total: float,
+) -> Node:
+    """The tree that some of the values give."""
     from engine.store import context_loops
 
+    around, values = surroundings(bare, shape[1:], asked), math.prod(shape)
+    stride = -(-values // _TREE_VALUES) | 1  # odd: not always the same samples
+    count = -(-values // stride)
+    properties = np.empty((len(asked), count), np.int32)
+    classes = np.empty((len(bare.predictors) + 1, count), np.uint8)
     context_loops.properties_of(rows, around, scratch(around, shape), stride, properties, classes)
-    tree = Grower(properties, classes, _class_bits(), count / total).grow()
-    nodes = _nodes(tree.preorder(), asked)
-    return _with_tables(ContextModel(neighbours, (predictor,), nodes), values, rows)
+    return Grower(properties, classes, _class_bits(), count / total).grow()
 
 
 @functools.cache

@@ -105,8 +105,11 @@ class Grower:
                 heapq.heappush(waiting, (-saved, node.start, node, last))
 
     def _cost(self, rows: int, symbols: int) -> float:
-        """Bits of a split: what few values promise too much (Rissanen 1978), or else metadata."""
-        promised = 0.5 * symbols * math.log2(rows) + 10
+        """Bits of a split: what few values promise too much (Rissanen 1978), or else metadata.
+
+        Three fifths of Rissanen's penalty gave the fewest bytes on chunks not fitted to.
+        """
+        promised = 0.3 * symbols * math.log2(rows) + 10
         return max(promised, self._share * (_SPLIT_BITS + _SYMBOL_BITS * symbols))
 
     def _part(self, node: Node, last: int) -> int:

@@ -13,6 +13,7 @@ from collections.abc import Container, Iterator
 from pathlib import Path
 
 from engine.errors import CorruptStore, EngineError, InvalidInput, StorageError
+from engine.store.durable_folder import make_folder, sync_folder
 from engine.store.object_file import ObjectFile
 
 _PARTIAL = ".partial"
@@ -104,7 +105,7 @@ class LocalObjects:
                 file.flush()
                 os.fsync(file.fileno())
             partial.replace(path)
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
         except OSError as error:
             with contextlib.suppress(OSError):
                 partial.unlink(missing_ok=True)
@@ -259,14 +260,14 @@ class LocalObjects:
         if folder in self._durable:
             return
         if folder == self.folder:
-            _make_folder(folder.absolute().parent)
+            make_folder(folder.absolute().parent)
             folder.mkdir(exist_ok=True)
             with contextlib.suppress(PermissionError):  # what lies above may be another user's
-                _sync_folder(folder.absolute().parent)
+                sync_folder(folder.absolute().parent)
         else:
             self._make_folders(folder.parent)
             folder.mkdir(exist_ok=True)
-            _sync_folder(folder.parent)
+            sync_folder(folder.parent)
         self._durable.add(folder)
 
     def _path(self, key: str) -> Path:
@@ -278,23 +279,6 @@ class LocalObjects:
 def is_name(key: str) -> bool:
     """Whether an object may have this name: short words between `/` that never lead upwards."""
     return bool(_NAME.fullmatch(key)) and not {".", ".."} & set(key.split("/"))
-
-
-def _make_folder(folder: Path) -> None:
-    """Make a folder and what is missing above it, on the disk before anything is put there."""
-    if folder.is_dir():
-        return
-    _make_folder(folder.parent)
-    folder.mkdir(exist_ok=True)
-    _sync_folder(folder.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _unless_missing(error: OSError) -> None:

@@ -14,7 +14,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -59,6 +59,9 @@ _NEAR = 1.2
 _MOST_CHANNELS, _CHANNELS_AT = 384, 0.7  # of a transform; found by trial on digits
 _FINER = 2.0  # channels are kept that carry rate at a step finer by this factor's square root
 
+Metric = Literal["error", "cosine"]
+"""Whether errors count as they are, or by what they do to inner products."""
+
 
 class LinearCodec:
     """Principal directions at any step, measured on samples that are `held_out`.
@@ -75,18 +78,23 @@ class LinearCodec:
         shape: tuple[int, ...],
         most_channels: int | None,
         for_samples: float = math.inf,
+        metric: Metric = "error",
     ) -> None:
         """Project the held-out samples, which the network sees in `shape`, once.
 
-        So many samples share the decoder, whose weights take a byte each.
+        So many samples share the decoder, whose weights take a byte each. By `cosine` latents are
+        multiplied by their relative deviation, since errors of inner products grow with it.
         """
         self.held_out = held_out
         self._shape = shape
         self._mean = directions.mean.astype(np.float32)
-        self._vectors = directions.vectors[:, :most_channels].astype(np.float32)
+        vectors = directions.vectors[:, :most_channels]
+        scales = directions.relative_deviations[:most_channels] if metric == "cosine" else 1.0
+        self._inwards = (vectors * scales).astype(np.float32)
+        self._vectors = (vectors / scales).astype(np.float32)
         self.for_samples = for_samples
         rows = self._rows(held_out.samples)
-        self._latents = (rows - self._mean) @ self._vectors
+        self._latents = (rows - self._mean) @ self._inwards
         self._rows_per_sample = len(rows) // len(held_out.samples)
 
     def find(self, target: RateTarget) -> RatePoint:
@@ -126,7 +134,7 @@ class LinearCodec:
         back = nn.Linear(channels, elements)
         with torch.no_grad():
             centred.start_at(mean.reshape(self._shape))
-            forward.weight.copy_(vectors.T)
+            forward.weight.copy_(torch.from_numpy(self._inwards[:, :channels].T))
             back.weight.copy_(vectors)
             back.bias.copy_(mean)
         return (centred, forward), (back, nn.Unflatten(1, self._shape))
@@ -187,6 +195,7 @@ def fit_klt(
     *,
     most_channels: int | None = None,
     for_samples: int | None = None,
+    metric: Metric = "error",
     validation_fraction: float = 0.1,
     seed: int = 0,
     progress: Report | None = None,
@@ -194,19 +203,21 @@ def fit_klt(
     """Fit the linear codec that meets `target`, in a pass or a few over `source`.
 
     Of large data a part is read that takes a few seconds. `progress` gets as its loss the variance
-    of an element, that of the data's range being 1.
+    of an element, that of the data's range being 1. By the `metric` "cosine" errors matter by what
+    they do to inner products with vectors like those of the data.
 
     Raises:
         InvalidInput: the target is out of reach.
         StorageError: the file system refused a read.
     """
     split = split_rows(source, validation_fraction, seed)
-    codec = fit_linear(source, sample, split, most_channels, progress, target, for_samples)
+    codec = fit_linear(source, sample, split, most_channels, progress, target, for_samples, metric)
     options = {
         "architecture": "klt",
         "architecture_options": target.as_json(),
         "latent_dim": most_channels,
         "for_samples": for_samples,
+        "metric": metric,
         "validation_fraction": validation_fraction,
         "seed": seed,
     }
@@ -221,6 +232,7 @@ def fit_linear(
     progress: Report | None = None,
     target: RateTarget | None = None,
     for_samples: int | None = None,
+    metric: Metric = "error",
 ) -> LinearCodec:
     """Fit the linear codec to the rows that train, for any step.
 
@@ -235,7 +247,7 @@ def fit_linear(
     residual_step = None if target is None else target.residual_step(sample.dtype)
     held_out = HeldOut(source, split.validation, sample, residual_step)
     shape, sharing = sample.network_shape, for_samples or math.inf
-    return LinearCodec(directions, held_out, shape, most_channels, sharing)
+    return LinearCodec(directions, held_out, shape, most_channels, sharing, metric)
 
 
 def check_channels(most_channels: int | None) -> None:

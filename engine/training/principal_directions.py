@@ -16,6 +16,7 @@ EXACT_ELEMENTS = 2048
 SKETCHED_DIRECTIONS = 512
 _SKETCH_BYTES = 128 << 20
 _ROUNDS = 2
+_LEAST_VARIANCE = 1e-6  # of the largest
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,14 @@ class PrincipalDirections:
     mean: Floats
     vectors: Floats
     variances: Floats
+
+    @property
+    def relative_deviations(self) -> Floats:
+        """Standard deviations `(directions,)` over their root mean square; never quite 0."""
+        floored = np.maximum(self.variances, _LEAST_VARIANCE * self.variances.max())
+        mean = floored.mean()
+        relative: Floats = np.sqrt(floored / mean) if mean > 0 else np.ones_like(floored)
+        return relative
 
 
 def count_directions(elements: int) -> int:

@@ -39,3 +39,13 @@ def test_a_codec_for_a_bound_takes_it_in_either_unit(max_error, tmp_path):
     assert asked == {"max_error": pytest.approx(0.5)}
     report = engine.compress(samples, tmp_path / "it.zarr", codec, max_error=max_error)
     assert report.max_abs_error <= 0.5
+
+
+def test_cosine_is_for_vectors_and_the_linear_codec(tmp_path):
+    vectors = np.random.default_rng(0).normal(size=(60, 8)).astype(np.float32)
+    options = {"metric": "cosine", "target_bytes": 4, "device": "cpu"}
+    codec = engine.train(vectors, tmp_path / "it.codec", **options)
+    assert codec.manifest.training["options"]["metric"] == "cosine"
+    for samples, arch in ((vectors, "transform"), (vectors.reshape(60, 2, 4), "klt")):
+        with pytest.raises(engine.InvalidInput, match="is for vectors and arch 'klt'"):
+            engine.train(samples, tmp_path / "no.codec", arch=arch, **options)

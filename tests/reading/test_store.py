@@ -191,6 +191,40 @@ def test_a_closed_store_is_not_read(store_path, read, warm):
         read(store)
 
 
+@pytest.mark.parametrize(
+    "rows",
+    [slice(None), slice(150, 20, -3), slice(3, 5), [7, 7, 0], [], np.arange(LENGTH) % 2 == 1],
+)
+@pytest.mark.parametrize("block", [16, LENGTH])
+def test_samples_go_where_they_are_asked_to(store, decoded, rows, block):
+    store.reader.block_samples = block
+    expected = decoded[rows]
+    around = np.full((len(expected) + 2, *expected.shape[1:]), 9, expected.dtype)
+    out = around[1:-1]
+    assert store.read(rows, out=out) is out
+    assert same_values(out, expected)
+    assert (around[[0, -1]] == 9).all()
+
+
+@pytest.mark.parametrize(
+    "out",
+    [
+        np.empty((3, SIDE, SIDE), np.uint8),
+        np.empty((2, SIDE, SIDE), np.int8),
+        np.empty((SIDE, SIDE, 2), np.uint8).T,
+        np.broadcast_to(np.zeros(1, np.uint8), (2, SIDE, SIDE)),
+        [[0]],
+    ],
+    ids=["shape", "dtype", "order", "read-only", "list"],
+)
+def test_what_can_not_take_the_samples_is_refused(store, out):
+    for rows in ([3, 5], slice(2)):
+        with pytest.raises(InvalidInput, match="out must be a writable"):
+            store.read(rows, out=out)
+    with pytest.raises(InvalidInput, match="leave out device"):
+        store.read([3, 5], device="cpu", out=out)
+
+
 @pytest.mark.parametrize("size", [-1, 0.5, "64 MB", None, True])
 def test_a_cache_of_no_size_is_refused(store_path, size):
     with pytest.raises(InvalidInput, match="cache_bytes must be a number of bytes"):

@@ -177,3 +177,22 @@ def test_numbers_out_of_range_are_refused():
     samples = images(20)
     with pytest.raises(InvalidInput, match="seed must be at least 0, got -1"):
         fit_klt(open_source(samples), sample_of(samples), choose_target(30, None, None), seed=-1)
+
+
+def test_by_cosine_inner_products_suffer_less_at_the_same_size():
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(2000, 32)) * np.geomspace(4, 0.2, 32) @ _rotation(rng, 32)
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    ends = float(vectors.min()), float(vectors.max())
+    sample = SampleFormat((32,), vectors.dtype, (32,), ends)
+    off = {}
+    for metric in ("error", "cosine"):
+        target = choose_target(target_bytes=6)
+        trained = fit_klt(open_source(vectors), sample, target, metric=metric)
+        _, decoded = quantised(trained, sample, vectors)
+        off[metric] = np.square(vectors @ (decoded - vectors).T).mean()
+    assert off["cosine"] < 0.9 * off["error"]
+
+
+def _rotation(rng, size):
+    return np.linalg.qr(rng.normal(size=(size, size))).Q
