@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +44,8 @@ class Demand:
 class Result:
     """A measured point; a peer's index of 16 bytes a chunk is taken off, as others write none.
 
-    `for_samples` share the decoder. One that isn't good enough counts as `raw_bytes` a sample:
-    whoever needs the quality keeps the samples.
+    `for_samples` share the decoder; `target` is what a codec of ours was trained for. One that
+    isn't good enough counts as `raw_bytes` a sample: whoever needs the quality keeps the samples.
     """
 
     point: Point
@@ -53,6 +53,7 @@ class Result:
     for_samples: int
     raw_bytes: int
     is_enough: bool = True
+    target: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def sample_bytes(self) -> float:
@@ -69,6 +70,7 @@ class Result:
         found = {
             "setting": point.setting,
             "is_enough": self.is_enough,
+            "target": dict(self.target) or None,
             "layout": point.layout,
             "sample_bytes": self.sample_bytes,
             "decoder_bytes": point.decoder_bytes,
@@ -142,7 +144,7 @@ class Subject:
             codec = self.codec(arch, **target)
             step = coarsest(lambda step, codec=codec: self.fidelity(codec, step), demand)
             found = self.stored(arch, codec, Setting("step", step))
-            found = replace(found, is_enough=demand.met_by(found.point))
+            found = replace(found, is_enough=demand.met_by(found.point), target=target)
             if 1 / _NEAR < step < _NEAR:
                 break
             missed = demand.short_of(self.fidelity(codec, 1.0))
