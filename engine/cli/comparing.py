@@ -76,7 +76,7 @@ def bench_command(data: str, *, train: tuple[str, ...], as_json: bool, **options
     A --codec that you trained is only measured: hold out samples that it never saw (--held-out),
     or it is flattered.
 
-    Example: engine bench digits.npy --peers jpeg-xl --peers webp --out compared
+    Example: engine bench digits.npy --train klt --peers jpeg-xl --out compared
     """
     from engine.comparing.compare import compare
 
