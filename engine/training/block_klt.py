@@ -22,7 +22,8 @@ from engine.training.architectures.rated import Rated
 from engine.training.batches import RowSplit, read_rows, thinned
 from engine.training.blocks import BlockGrid, block_grid
 from engine.training.held_out import HeldOut
-from engine.training.klt import LinearCodec, check_channels, fit_directions
+from engine.training.klt import check_channels, fit_directions
+from engine.training.linear_codec import LinearCodec
 from engine.training.principal_directions import PrincipalDirections
 from engine.training.rate import RatePoint, decoder_bits
 from engine.training.target import price_of

@@ -12,7 +12,8 @@ from engine.sources import Source
 from engine.training.batches import RowSplit
 from engine.training.block_klt import fit_blocks
 from engine.training.blocks import block_grid
-from engine.training.klt import LinearCodec, fit_linear
+from engine.training.klt import fit_linear
+from engine.training.linear_codec import LinearCodec
 from engine.training.target import RateTarget
 
 _BATCH, _BATCH_BLOCKS = 128, 512

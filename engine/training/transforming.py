@@ -18,7 +18,8 @@ from engine.training.architectures.rated import Rated
 from engine.training.batches import RowSplit, count_rows, split_rows, thinned
 from engine.training.export import torch_latents, torch_reconstruction
 from engine.training.fitting import run_training, seeded
-from engine.training.klt import LinearCodec, trained_linear
+from engine.training.klt import trained_linear
+from engine.training.linear_codec import LinearCodec
 from engine.training.options import TrainingOptions
 from engine.training.rate import RatePoint, decoder_bits
 from engine.training.records import Report, Trained

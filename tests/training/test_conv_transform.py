@@ -19,7 +19,7 @@ from engine.training.batches import split_rows
 from engine.training.block_klt import fit_blocks
 from engine.training.distortion import mean_squared_error
 from engine.training.held_out import HeldOut
-from engine.training.klt import LinearCodec
+from engine.training.linear_codec import LinearCodec
 
 KIND = TRANSFORM_KINDS["conv-transform"]
 SHAPES = [(1, 70), (1, 20, 35), (3, 24, 17), (1, 8, 9, 12)]
