@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
-from numpy.typing import NDArray
-from zarr.abc.codec import ArrayBytesCodec
 from zarr.core.array_spec import ArraySpec
-from zarr.core.buffer import Buffer, NDBuffer
 from zarr.core.common import JSON, parse_named_configuration
 
 from engine.store.context import ContextCoder
 from engine.store.context_model import CONTEXT_CODEC, ContextModel
+from engine.store.zarr_chunk_codec import ChunkCodec
 
 
 @dataclass(frozen=True)
-class ContextCodec(ArrayBytesCodec):
+class ContextCodec(ChunkCodec):
     """Chunks `(chunk_samples, *item_shape)` by a model; see `docs/format.md`, 3.11.
 
     Raises:
@@ -25,7 +22,7 @@ class ContextCodec(ArrayBytesCodec):
         CorruptStore: by `decode`, for damaged chunks.
     """
 
-    is_fixed_size = False
+    coded_by: ClassVar[str] = "contexts"
 
     model: ContextModel
 
@@ -47,19 +44,6 @@ class ContextCodec(ArrayBytesCodec):
         """Refuse arrays that the model isn't for."""
         self.model.require(dtype.to_native_dtype(), len(shape))
 
-    def compute_encoded_size(self, input_byte_length: int, chunk_spec: ArraySpec) -> int:
-        """Not known before encoding."""
-        raise NotImplementedError
-
-    async def _decode_single(self, chunk_data: Buffer, chunk_spec: ArraySpec) -> NDBuffer:
-        coder, content = self._coder(chunk_spec), chunk_data.to_bytes()
-        values = await asyncio.to_thread(coder.decode, content, "a chunk coded by contexts")
-        return chunk_spec.prototype.nd_buffer.from_numpy_array(values)
-
-    async def _encode_single(self, chunk_data: NDBuffer, chunk_spec: ArraySpec) -> Buffer:
-        values: NDArray[Any] = chunk_data.as_numpy_array()
-        content = await asyncio.to_thread(self._coder(chunk_spec).encode, values)
-        return chunk_spec.prototype.buffer.from_bytes(content)
-
-    def _coder(self, chunk_spec: ArraySpec) -> ContextCoder:
+    def coder(self, chunk_spec: ArraySpec) -> ContextCoder:
+        """What codes chunks of a shape and data type."""
         return ContextCoder(self.model, chunk_spec.shape, chunk_spec.dtype.to_native_dtype())
