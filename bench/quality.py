@@ -36,6 +36,7 @@ from engine.errors import MissingExtra
 from engine.runtime.user_cache import cache_folder
 
 OURS, KLT = "transform", "klt"
+COSINE = "cosine"  # the linear codec of vectors that are searched by their inner products
 _FOR_IMAGES = (OURS, "conv-transform")
 _MOSAIC_PATCHES = 16
 _STORE_SAMPLES = 1_000_000  # sizes are those of stores in which a decoder pays
@@ -144,11 +145,12 @@ def _embeddings(subject: Subject) -> Iterator[Cell]:
     for recall, floor, aim in ((0.86, 74, 62), (0.93, 117, 100)):
         demand = Demand("recall_at_10", recall)
         linear = subject.at(KLT, demand, target_bytes=float(floor))
-        ours = subject.at(OURS, demand, target_bytes=float(round(0.9 * linear.sample_bytes)))
-        points = {OURS: ours, KLT: linear} | peers
+        target_bytes = float(round(0.9 * linear.sample_bytes))
+        cosine = subject.at(KLT, demand, {"metric": COSINE}, target_bytes=target_bytes)
+        points = {COSINE: cosine, KLT: linear} | peers
         what = f"embeddings at recall@10 of {recall:g}"
-        yield Cell(_size(what, ours, floor, aim), points)
-        yield _beside_klt(what, points)
+        yield Cell(_size(what, cosine, floor, aim), points)
+        yield _beside_klt(what, points, COSINE)
 
 
 CELLS: dict[str, Callable[[Subject], Iterator[Cell]]] = {

@@ -134,14 +134,16 @@ class Subject:
         seconds: float = json.loads(self._seconds_of(self._path(arch, options)).read_text())
         return seconds
 
-    def at(self, arch: str, demand: Demand, **target: float) -> Result:
+    def at(
+        self, arch: str, demand: Demand, options: Mapping[str, Any] | None = None, **target: float
+    ) -> Result:
         """A codec at the coarsest step that meets a demand on test samples.
 
-        It is trained for a target, and for another where the step is far from the one it was
-        trained for: test samples can be harder than those that training holds out.
+        It is trained with `options` for a target, and for another where the step is far from the
+        one it was trained for: test samples can be harder than those that training holds out.
         """
         for _ in range(_TRIALS):
-            codec = self.codec(arch, **target)
+            codec = self.codec(arch, **(options or {}), **target)
             step = coarsest(lambda step, codec=codec: self.fidelity(codec, step), demand)
             found = self.stored(arch, codec, Setting("step", step))
             found = replace(found, is_enough=demand.met_by(found.point), target=target)

@@ -99,6 +99,14 @@ class GuaranteedShards:
         uncovered = None if self.certificate is None else ~self.certificate.covers(run.latents)
         return ShardSamples(gathered, verbatim, run.latents, quantiser, uncovered)
 
+    def encode(self, samples: Blocks, count: int) -> NDArray[Any]:
+        """Latents of so many samples `(count, *latent_shape)`."""
+        run = self._networks.start(count, reconstructs=False)
+        for first, block in samples:
+            filled = fill_gaps(block, self.survey.verbatim(block), self.survey)
+            run(slice(first, first + len(block)), block, filled)
+        return run.latents
+
     @functools.cached_property
     def _networks(self) -> ShardNetworks:
         return open_shard_networks(self.codec, self.plan.step, self.batch_samples, self.certificate)

@@ -5,17 +5,17 @@ from __future__ import annotations
 import io
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from engine.codec.files import CodecFiles, check_codec_target
 from engine.codec.manifest import Bits
 from engine.codec.sample_format import Channels, SampleFormat, network_view
-from engine.errors import GuaranteeViolated, InvalidInput
+from engine.errors import InvalidInput
+from engine.jobs.agreement import check_agreement, held_out_samples
 from engine.jobs.default_architecture import default_architecture
 from engine.jobs.fit import check_counts
 from engine.jobs.gaps import without_gaps
@@ -35,10 +35,7 @@ FOR_A_RATE = ("klt", "transform", "conv-transform")
 CONVOLUTIONAL = ("conv", "conv-transform")
 EPOCHS, BATCH, PATIENCE = 20, 64, 10
 LEARNING_CURVE = "learning_curve.png"
-_CHECKED_SAMPLES = 256
-# Of the range of a latent, and of that of the data: many times what float32 networks differ by.
-_LATENT_TOLERANCE = 1e-4
-_RECONSTRUCTION_TOLERANCE = 1e-4
+METRICS = ("error", "cosine")
 
 
 def train(
@@ -134,16 +131,10 @@ def train(
     with open_source(data, key=key) as opened:
         source = without_gaps(opened, fill_value) if fill_gaps else opened
         targets = target_psnr, target_bytes, rate_lambda, max_error
-        if isinstance(arch, str) and arch == "auto":
-            targeted = any(target is not None for target in targets)
-            shape = source.sample_shape
-            arch = "klt" if metric == "cosine" else default_architecture(shape, targeted=targeted)
-            for_samples = for_samples or (len(source) if arch in FOR_A_RATE else None)
+        arch, for_samples = _resolved(arch, source, metric, targets, for_samples)
         data_range = value_range(source)
         sample = sample_format(source, _view(source, arch, channels), data_range, (0.0, 1.0))
-        if metric != "error":
-            _check_metric(metric, arch, source.sample_shape)
-            shared["metric"] = metric
+        _check_metric(metric, arch, source.sample_shape)
         if arch in FOR_A_RATE:
             _check_rated(arch, loss, arch_options)
             trained = _fit_for_a_rate(
@@ -152,12 +143,8 @@ def train(
                 sample,
                 choose_target(*targets[:3], absolute_bound(max_error, data_range)),
                 {"most_channels": latent_dim, "for_samples": for_samples, **shared},
-                {
-                    "epochs": epochs,
-                    "batch_size": batch_size,
-                    "patience": patience,
-                    **run,
-                },
+                {"metric": metric},
+                {"epochs": epochs, "batch_size": batch_size, "patience": patience, **run},
             )
         else:
             _check_no_target(*targets, for_samples)
@@ -196,7 +183,7 @@ def _export(
     rows = calibration_rows(source)
     bare = wrap_networks(*networks, sample, rows, bits, trained.record(), extra, spacing=spacing)
     check_agreement(trained, bare, source)
-    held_out = _held_out(trained, source, measured_samples(sample.shape))
+    held_out = held_out_samples(trained, source, measured_samples(sample.shape))
     return finish_codec(bare, rows, weights, held_out)
 
 
@@ -205,45 +192,20 @@ def default_latent_dim(sample: SampleFormat) -> int:
     return int(np.clip(sample.size_bytes // 24, 2, 512))
 
 
-def check_agreement(trained: Trained, files: CodecFiles, source: Source) -> None:
-    """Compare torch with the exported codec on held-out samples.
-
-    Latents may lie 10^-4 of their range from torch's before they are rounded, and reconstructions
-    of the same latents 10^-4 of the data's range.
-
-    Raises:
-        GuaranteeViolated: they differ by more.
-    """
-    from engine.training import torch_latents, torch_reconstruction
-
-    samples = _held_out(trained, source, _CHECKED_SAMPLES)
-    codec, sample, latent = Codec(files, "cpu"), files.manifest.sample, files.manifest.latent
-    encoded = codec.encode(samples)
-    scale, offset = latent.per_channel(latent.scale), latent.per_channel(latent.offset)
-    exact = (torch_latents(trained.encoder, sample.to_network(samples)) - offset) / scale
-    # A value on the border of two integers may be rounded either way: that is half a step off.
-    apart = np.abs(exact.clip(-latent.limit, latent.limit) - encoded.astype(np.float32)) - 0.5
-    allowed = _LATENT_TOLERANCE * 2 * latent.limit
-    if not apart.max() <= allowed:
-        raise GuaranteeViolated(
-            f"the exported encoder differs from torch by {apart.max():.3g} steps of a latent, "
-            f"rounding apart (allowed: {allowed:.3g}); the codec was not written"
-        )
-    network = torch_reconstruction(trained.decoder, latent.dequantise(encoded, 1.0))
-    decoded = sample.to_network(codec.reconstruct(encoded))
-    drift = float(np.abs(network - decoded).max())
-    coarseness = max(map(abs, sample.data_range)) / sample.scale * np.finfo(np.float32).eps
-    tolerance = _RECONSTRUCTION_TOLERANCE + 4 * coarseness
-    if not drift <= tolerance:
-        raise GuaranteeViolated(
-            f"the exported decoder differs from torch by {drift:.2g} of the data's range "
-            f"(allowed: {tolerance:.2g}); the codec was not written"
-        )
-
-
-def _held_out(trained: Trained, source: Source, count: int) -> NDArray[Any]:
-    rows = trained.validation_rows[:count]
-    return np.concatenate([source.read(int(row), int(row) + 1) for row in rows])
+def _resolved(
+    arch: Any,
+    source: Source,
+    metric: str,
+    targets: Sequence[float | str | None],
+    for_samples: int | None,
+) -> tuple[Any, int | None]:
+    """What architecture `auto` is for this data, and how many samples then share its decoder."""
+    if not (isinstance(arch, str) and arch == "auto"):
+        return arch, for_samples
+    targeted = any(target is not None for target in targets)
+    fitting = default_architecture(source.sample_shape, targeted=targeted)
+    found = "klt" if metric == "cosine" else fitting
+    return found, for_samples or (len(source) if found in FOR_A_RATE else None)
 
 
 def _fit_for_a_rate(
@@ -252,12 +214,13 @@ def _fit_for_a_rate(
     sample: SampleFormat,
     target: RateTarget,
     shared: Mapping[str, Any],
+    linear: Mapping[str, Any],
     schedule: Mapping[str, Any],
 ) -> Trained:
     from engine.training import TRANSFORM_KINDS, fit_klt, fit_transform
 
     if arch == "klt":
-        return fit_klt(source, sample, target, **shared)
+        return fit_klt(source, sample, target, **shared, **linear)
     return fit_transform(source, sample, target, kind=TRANSFORM_KINDS[arch], **shared, **schedule)
 
 
@@ -269,9 +232,9 @@ def _check_rated(arch: str, loss: str, arch_options: Mapping[str, float] | None)
 
 
 def _check_metric(metric: str, arch: Any, shape: tuple[int, ...]) -> None:
-    if metric != "cosine":
-        raise InvalidInput(f"metric must be error or cosine, got {metric!r}")
-    if arch != "klt" or len(shape) != 1:
+    if metric not in METRICS:
+        raise InvalidInput(f"metric must be {' or '.join(METRICS)}, got {metric!r}")
+    if metric == "cosine" and (arch != "klt" or len(shape) != 1):
         raise InvalidInput(
             f"metric 'cosine' is for vectors and arch 'klt' or 'auto', got samples of shape "
             f"{shape} and arch {arch!r}"

@@ -141,8 +141,7 @@ def values_of(
             if shift > 0:
                 bits = (one & np.uint64(0xFFF)) >> np.uint64(12 - shift)
                 frequency = np.uint64(4096 >> shift)
-                start = bits * frequency
-                one = (one >> np.uint64(12)) * frequency + (one & np.uint64(0xFFF)) - start
+                one = (one >> np.uint64(12)) * frequency + (one & (frequency - np.uint64(1)))
                 if one < np.uint64(LOWEST):
                     one = (one << np.uint64(16)) | np.uint64(words[taken])
                     taken += np.uint64(1)

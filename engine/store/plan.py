@@ -17,6 +17,7 @@ from engine.codec.files import DECODER, ENCODER, MANIFEST, CodecFiles
 from engine.geometry import RowGrid
 from engine.guarantee import NO_GUARANTEE, Guarantee
 from engine.store.arrays import ShardedArray
+from engine.store.byte_array import stored_bytes
 from engine.store.coding import DEFAULT_CODED, Coded
 from engine.store.head import VARIABLE, Part
 
@@ -162,13 +163,16 @@ class StorePlan:
 
     def without_network(self) -> StorePlan:
         """The same plan for a store that the network would make larger."""
-        return dataclasses.replace(self, uses_network=False, certificate=None)
+        coded = {name: coded for name, coded in self.coded.items() if name != LATENTS}
+        return dataclasses.replace(self, uses_network=False, certificate=None, coded=coded)
 
     @property
     def network_bytes(self) -> int:
-        """What the networks and their certificate take in the store, before compression."""
-        sizes = {name: len(content) for name, content in self.codec_contents.items()}
-        return sum(sizes.values()) - sizes[MANIFEST] + len(self.certificate or b"")
+        """What the networks and their certificate take in the store, metadata included."""
+        contents = [content for name, content in self.codec_contents.items() if name != MANIFEST]
+        if self.certificate is not None:
+            contents.append(self.certificate)
+        return sum(map(stored_bytes, contents))
 
     def _sample_dtypes(self) -> dict[str, np.dtype[Any]]:
         """The arrays that keep a guarantee, all shaped like the samples, by name."""

@@ -124,6 +124,6 @@ def test_the_help_names_every_architecture():
 
 
 def test_what_nobody_foresaw_is_one_line_too(folder):
-    result = run_engine("engine train digits.npy odd.codec --latent-dim 10000000000", folder)
+    result = run_engine("engine train digits.npy odd.codec --arch dense --latent-dim 10000000000", folder)
     assert result.returncode == 1
     assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1, result.stderr

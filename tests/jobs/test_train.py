@@ -8,7 +8,8 @@ import pytest
 
 import engine
 from engine import GuaranteeViolated, InvalidInput
-from engine.jobs.train import LEARNING_CURVE, check_agreement, default_latent_dim
+from engine.jobs.agreement import check_agreement
+from engine.jobs.train import LEARNING_CURVE, default_latent_dim
 from engine.sources import open_source
 from engine.training import fit
 
