@@ -50,10 +50,10 @@ def fit_transform(
 ) -> Trained:
     """Train the transform that meets `target`, or return a linear codec where that is better.
 
-    Without `epochs` it takes the steps of its kind, over a part of large data; without `patience`
-    all of them, since quality comes back only as the learning rate falls. A run that was cut off
-    goes on from its `checkpoint` folder. `for_samples` share the decoder, whose bytes then count:
-    few get a small network, or none.
+    Without `epochs` it takes the steps of its kind, over a part of large data, and fewer where
+    latents are fine and samples few; without `patience` all of them, since quality comes back only
+    as the learning rate falls. A run that was cut off goes on from its `checkpoint` folder.
+    `for_samples` share the decoder, whose bytes then count: few get a small network, or none.
 
     Raises:
         InvalidInput: the target is out of reach, or the loss is no longer finite.
@@ -67,7 +67,8 @@ def fit_transform(
     step = start.step if target.rate_lambda else kind.finer * start.step
     batch_size = batch_size or kind.batch_size(sample)
     rows = split if epochs else _enough(split, kind.steps * batch_size)
-    epochs = epochs or math.ceil(kind.steps * batch_size / count_rows(rows.training))
+    passes = kind.steps * batch_size / count_rows(rows.training)
+    epochs = epochs or math.ceil(min(passes, kind.most_passes(start)))
     options = TrainingOptions(
         architecture=kind.name,
         architecture_options=target.as_json(),

@@ -1,5 +1,6 @@
 """The transform: it starts at the linear codec, ends better than it or gives way to it."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -20,6 +21,7 @@ from engine.training.architectures.transform import Transform
 from engine.training.batches import split_rows
 from engine.training.distortion import mean_squared_error
 from engine.training.klt import fit_linear
+from engine.training.rate import RatePoint
 
 
 def bumps(count=800, size=24, seed=0):
@@ -135,8 +137,20 @@ def test_without_epochs_it_takes_a_number_of_steps():
     few, many = (fitted(bumps(count), batch_size=30, kind=brief) for count in (40, 3000))
     assert (len(few.history), few.training_samples) == (20, 36)
     assert (len(many.history), many.training_samples) == (8, 90)
+    few_passes = replace(brief, most_passes=lambda linear: 5 if linear.psnr_db >= 24 else 20)
+    passing = fitted(bumps(40), batch_size=30, kind=few_passes)
+    assert len(passing.history) == 5
     given = fitted(bumps(3000), batch_size=300, epochs=1)
     assert (len(given.history), given.training_samples) == (1, 2700)
+
+
+def test_only_fine_latents_are_trained_in_few_passes():
+    coarse = RatePoint(1.0, 95, 150.0, 20.7, 6.7, residual_bits=1500.0)
+    fine = replace(coarse, bits_per_sample=550.0)
+    passes = TRANSFORM_KINDS["transform"].most_passes
+    assert math.isinf(passes(coarse))
+    assert passes(fine) < 100
+    assert math.isinf(TRANSFORM_KINDS["conv-transform"].most_passes(fine))
 
 
 def test_a_price_of_bits_is_kept_to():
