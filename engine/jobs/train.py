@@ -97,8 +97,8 @@ def train(
             half the step.
         weights: how the networks' weights are kept: `auto`, in as few bytes as a loss of 0.02 dB
             allows; `float32`, `float16` or `int8`, whatever that loses.
-        epochs: passes over the training samples; 20, of `transform` as many as make 3000 steps, of
-            `conv-transform` 1500, over a part of large data.
+        epochs: passes over the training samples; 20, of `transform` as many as make 3000 steps (at
+            most 25 where latents are fine), of `conv-transform` 1500, over a part of large data.
         batch_size: samples per step; 64, of `transform` 128, of `conv-transform` as many as have
             some hundred blocks.
         learning_rate: peak of the schedule.
