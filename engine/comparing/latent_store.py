@@ -107,11 +107,16 @@ class LatentStore(Method):
     def _repeated(self, data: SplitSamples, setting: Setting) -> Array:
         """The test samples, as often as a store of `for_samples` has room for.
 
-        A promise is kept with networks where they pay, which takes many samples.
+        A promise is kept with networks where they pay, which takes many samples. The chunks come
+        in another order each time: coders that are fitted to a few would else find these alike.
         """
         largest = _SAMPLES if setting.bound is None else _PROMISED_SAMPLES
         wanted = min(largest, _BYTES // data.sample_bytes, self._for_samples)
-        return np.concatenate([data.test] * max(1, wanted // len(data.test)))
+        chunks = [*data.chunks]
+        order = np.arange(len(chunks))
+        rng = np.random.default_rng(0)
+        orders = [order, *(rng.permutation(order) for _ in range(wanted // len(data.test) - 1))]
+        return np.concatenate([chunks[place] for each in orders for place in each])
 
 
 def _promise(setting: Setting) -> dict[str, Any]:
