@@ -58,13 +58,19 @@ channels_option = click.option(
     "--latent-dim", type=click.IntRange(1), help="Numbers per latent; for a rate at most."
 )
 @click.option(
-    "--target-psnr", type=float, metavar="DB", help="For a rate: PSNR of held-out samples."
+    "--target-psnr",
+    type=float,
+    metavar="DB",
+    help="For a rate: PSNR of held-out samples; 30 where no target is given.",
 )
 @click.option("--target-bytes", type=float, help="For a rate: bytes a sample's latents take.")
 @click.option("--rate-lambda", type=float, help="For a rate: squared error a bit may cost.")
 @click.option("--max-error", metavar="E", help="For a rate: bound of its stores, a number or 1%.")
 @click.option(
-    "--for-samples", type=click.IntRange(1), help="For a rate: samples that share the decoder."
+    "--for-samples",
+    type=click.IntRange(1),
+    help="For a rate: samples that share the decoder, whose bytes then count; with --arch auto as "
+    "many as DATA has.",
 )
 @click.option(
     "--metric", type=click.Choice(["error", "cosine"]), default="error", show_default=True,

@@ -18,8 +18,9 @@ def checked_room(out: NDArray[Any], shape: tuple[int, ...], dtype: np.dtype[Any]
     """
     fits = isinstance(out, np.ndarray) and (out.shape, out.dtype) == (shape, dtype)
     if not (fits and out.flags.c_contiguous and out.flags.writeable):
+        found = f"one of {out.dtype} of shape {out.shape}" if isinstance(out, np.ndarray) else None
         raise InvalidInput(
             f"out must be a writable, C-contiguous array of {dtype} of shape {shape}, "
-            f"got {out!r:.99}"
+            f"got {found or type(out).__name__}"
         )
     return out
