@@ -21,7 +21,8 @@ Weights = Literal["auto", "float32", "float16", "int8"]
 WEIGHTS: tuple[Weights, ...] = ("auto", "float32", "float16", "int8")
 
 MOST_LOSS_DB = 0.02
-_ENCODER_LOSS_DB = 0.005
+# Of what is measured: what was chosen on these samples loses nearly twice as much on others.
+_MEASURED_LOSS_DB, _ENCODER_LOSS_DB = 0.013, 0.003
 _FITTED_SAMPLES, _FITTED_ELEMENTS = 2048, 1 << 23
 
 
@@ -50,7 +51,8 @@ def narrow_networks(
     """The networks of a codec with their weights kept as `weights` says.
 
     `auto` takes int8, float16 or float32 for each weight, so that both networks together lose at
-    most 0.02 dB of PSNR on raw samples `held_out` `(n, *shape)`, and the encoder little of that;
+    most 0.013 dB of PSNR on raw samples `held_out` `(n, *shape)`, the encoder little of that, and
+    about 0.02 dB on samples that nothing was chosen by;
     `samples` are those that roundings are fitted to. `float16` and `int8` lose what they lose.
 
     Raises:
@@ -70,7 +72,7 @@ def narrow_networks(
         encoder = search.smallest(_ENCODER_LOSS_DB) if weights == "auto" else search.integers()
         coded = RoundTrip(encoder, decoder, held_out)
         search = WeightSearch(decoder, latents, coded.of_decoder, exact)
-        decoder = search.smallest(MOST_LOSS_DB) if weights == "auto" else search.integers()
+        decoder = search.smallest(_MEASURED_LOSS_DB) if weights == "auto" else search.integers()
         error = coded.of_decoder(decoder)
     lost = loss_db(error, exact.own)
     measured = {"weights": weights, "weights_loss_db": round(lost, 4) if lost < math.inf else None}
