@@ -187,5 +187,5 @@ def _tables(model: ContextModel) -> Tables:
     predictors = [leaf.predictor for leaf in model.leaves]
     leaves = (predictors, shifts, lows, sizes, coded.places, coded.uniform[shifts])
     return context_loops.Tables(
-        np.array(leaves, np.int64), coded.starts.astype(np.uint16), coded.guesses
+        np.array(leaves, np.int64), coded.starts, coded.symbols
     )

@@ -50,12 +50,12 @@ class Tree(NamedTuple):
 class Tables(NamedTuple):
     """What leaves say of values: predictor (0 is none), shift, low, size, table, that of low bits.
 
-    `leaves` `(6, leaves)`; `starts` and `guesses` of the tables as in `CodedTables`.
+    `leaves` `(6, leaves)`; `starts` and `symbols` of the tables as in `CodedTables`.
     """
 
     leaves: NDArray[np.int64]
     starts: NDArray[np.uint16]
-    guesses: NDArray[np.uint8]
+    symbols: NDArray[np.uint8]
 
 
 class Scratch(NamedTuple):

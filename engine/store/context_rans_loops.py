@@ -108,7 +108,7 @@ def values_of(
     """
     one, two = np.uint64(states[0]), np.uint64(states[1])
     three, four = np.uint64(states[2]), np.uint64(states[3])
-    leaves, starts, guesses = tables.leaves, tables.starts, tables.guesses
+    leaves, starts, symbols = tables.leaves, tables.starts, tables.symbols
     chosen, sums = scratch.chosen, scratch.sums
     taken, available, escaped = np.uint64(0), np.uint64(words.size - 1), 0
     for position in range(values.shape[0] - 1):
@@ -118,9 +118,7 @@ def values_of(
             leaf = np.uint64(chosen[sample])
             table = np.uint64(leaves[4, leaf])
             slot = one & np.uint64(0xFFF)
-            symbol = np.uint64(guesses[table, slot >> np.uint64(4)])
-            while slot >= starts[table, symbol + np.uint64(1)]:
-                symbol += np.uint64(1)
+            symbol = np.uint64(symbols[table, slot])
             start = np.uint64(starts[table, symbol])
             frequency = np.uint64(starts[table, symbol + np.uint64(1)]) - start
             one = (one >> np.uint64(12)) * frequency + slot - start

@@ -35,6 +35,7 @@ class RansCoder:
         self._states = tables.states
         self._coded, self._shape, self._dtype = tables.coded, shape, dtype.newbyteorder("=")
         self._positions = math.prod(shape[1:])
+        self._samples_first = (len(shape) - 1, *range(len(shape) - 1))
         used = np.arange(self._positions) * len(tables.tables) // max(1, self._positions)
         self._layout = np.ascontiguousarray(tables.columns[:, used])
         shifts = self._layout[0]
@@ -66,33 +67,22 @@ class RansCoder:
         """
         from engine.store import rans_loops
 
-        state_bytes = 4 * self._states
-        if len(content) < state_bytes:
-            raise CorruptStore(f"{where} is damaged (it takes {state_bytes} bytes at least)")
-        states = np.full(MOST_STATES, rans_loops.LOWEST, np.uint32)
-        states[: self._states] = np.frombuffer(content, "<u4", self._states)
-        words = np.zeros((len(content) - state_bytes) // 2 + 1, np.uint16)
-        words[:-1] = np.frombuffer(content, "<u2", words.size - 1, state_bytes)
+        little = self._dtype.newbyteorder("<")
+        words = np.frombuffer(content, "<u2", len(content) // 2).astype(np.uint16, copy=False)
         symbols, coded = self._symbols(), self._coded
-        tables = (self._tables, coded.starts, coded.guesses)
-        taken = rans_loops.pull(states, self._states, words, *tables, symbols)
+        tables = (self._tables, coded.starts, coded.symbols)
+        taken = rans_loops.pull(words, self._states, *tables, symbols)
         if taken < 0:
             raise CorruptStore(f"{where} is damaged (it doesn't hold {self._shape} values)")
-        escapes = self._escapes(content[state_bytes + 2 * taken :])
+        rest = len(content) - 2 * taken
+        escapes = np.frombuffer(content, little, rest // little.itemsize, 2 * taken)
         values = np.empty((self._positions, self._shape[0]), self._dtype)
-        escaped = rans_loops.values_of(symbols, *self._layout, escapes, values)
-        found = len(content) - state_bytes - 2 * taken
-        if found != escaped * self._dtype.itemsize:
-            raise CorruptStore(
-                f"{where} is damaged ({found} bytes at its end for {escaped} values)"
-            )
-        return np.moveaxis(values.reshape(*self._shape[1:], self._shape[0]), -1, 0)
-
-    def _escapes(self, content: bytes) -> NDArray[Any]:
-        """Whole values at the beginning of `content`."""
-        little = self._dtype.newbyteorder("<")
-        whole = np.frombuffer(content, little, len(content) // little.itemsize)
-        return whole.astype(self._dtype)
+        escaped = rans_loops.values_of(
+            symbols, *self._layout, escapes.astype(self._dtype, copy=False), values
+        )
+        if rest != escaped * little.itemsize:
+            raise CorruptStore(f"{where} is damaged ({rest} bytes at its end for {escaped} values)")
+        return values.reshape(*self._shape[1:], self._shape[0]).transpose(self._samples_first)
 
     def _symbols(self) -> NDArray[np.uint8]:
         return np.empty((len(self._tables), self._shape[0]), np.uint8)

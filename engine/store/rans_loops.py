@@ -58,13 +58,17 @@ def values_of(
     """
     row = escaped = 0
     for position in range(values.shape[0]):
-        shift, low, size = shifts[position], lows[position], sizes[position]
+        # Of 32 bits and in loops of their own, these are computed many at once.
+        shift, low, size = np.int32(shifts[position]), np.int32(lows[position]), sizes[position]
+        escaping = np.int32(0)
         for sample in range(values.shape[1]):
-            values[position, sample] = (low + symbols[row, sample]) << shift
+            symbol = symbols[row, sample]
+            values[position, sample] = (low + np.int32(symbol)) << shift
+            escaping += np.int32(symbol == size)
         if shift > 0:
             for sample in range(values.shape[1]):
                 values[position, sample] += symbols[row + 1, sample]
-        for sample in range(values.shape[1]):
+        for sample in range(values.shape[1] if escaping else 0):
             if symbols[row, sample] == size:
                 if escaped < escapes.size:
                     values[position, sample] = escapes[escaped]
@@ -77,7 +81,7 @@ def values_of(
 def push(
     symbols: NDArray[np.uint8],
     tables: NDArray[np.int64],
-    starts: NDArray[np.uint64],
+    starts: NDArray[np.uint16],
     count: int,
     states: NDArray[np.uint32],
     words: NDArray[np.uint16],
@@ -97,53 +101,89 @@ def push(
             elif count == 2:
                 one, two = two, one
             symbol = symbols[row, sample]
-            frequency = start_of[symbol + 1] - start_of[symbol]
+            start = np.uint64(start_of[symbol])
+            frequency = np.uint64(start_of[symbol + 1]) - start
             if one >= frequency << np.uint64(20):
                 first -= np.uint64(1)
                 words[first] = one & np.uint64(0xFFFF)
                 one >>= np.uint64(16)
-            one = ((one // frequency) << np.uint64(12)) + one % frequency + start_of[symbol]
+            one = ((one // frequency) << np.uint64(12)) + one % frequency + start
     states[0], states[1], states[2], states[3] = one, two, three, four
     return np.int64(first)
 
 
 @compile_loop
+def symbol_at(
+    state: np.uint64, start_of: NDArray[np.uint16], symbol_of: NDArray[np.uint8]
+) -> tuple[np.uint64, np.uint64]:
+    """The symbol that a state ends in, and the state before it."""
+    slot = state & np.uint64(0xFFF)
+    symbol = np.uint64(symbol_of[slot])
+    start = np.uint64(start_of[symbol])
+    frequency = np.uint64(start_of[symbol + np.uint64(1)]) - start
+    return symbol, (state >> np.uint64(12)) * frequency + slot - start
+
+
+@compile_loop
+def refill(
+    state: np.uint64, words: NDArray[np.uint16], taken: np.uint64
+) -> tuple[np.uint64, np.uint64]:
+    """A state that has taken a word if it was low, and how many are taken then.
+
+    Which states are low can't be foretold, so this doesn't branch. Past the end of `words` it reads
+    the last one.
+    """
+    low = np.uint64(state < np.uint64(LOWEST))
+    word = np.uint64(words[min(taken, np.uint64(words.size - 1))])
+    return (state << (low << np.uint64(4))) | (word & (np.uint64(0) - low)), taken + low
+
+
+@compile_loop
 def pull(
-    states: NDArray[np.uint32],
-    count: int,
     words: NDArray[np.uint16],
+    count: int,
     tables: NDArray[np.int64],
-    starts: NDArray[np.uint64],
-    guesses: NDArray[np.uint8],
+    starts: NDArray[np.uint16],
+    symbols_of_slots: NDArray[np.uint8],
     symbols: NDArray[np.uint8],
 ) -> np.int64:
-    """Decode symbols `(rows, samples)`, row r by table `tables[r]`, from 4 `states`, see `push`.
+    """Decode symbols `(rows, samples)`, row r by table `tables[r]`, see `push`.
 
-    Returns how many words it took; -1 if there are fewer, or a state doesn't end where encoding
-    began. The last element of `words` is room to read, but no word.
+    `words` begin with the `count` states, the low half of each first. Returns how many words it
+    took, -1 if there are fewer, or a state doesn't end where encoding began.
     """
-    one, two = np.uint64(states[0]), np.uint64(states[1])
-    three, four = np.uint64(states[2]), np.uint64(states[3])
-    taken, available = np.uint64(0), np.uint64(words.size - 1)
+    one = two = three = four = np.uint64(LOWEST)
+    taken, available = np.uint64(2 * count), np.uint64(words.size)
+    if taken > available:
+        return np.int64(-1)
+    for _ in range(count):
+        taken -= np.uint64(2)
+        low, high = np.uint64(words[taken]), np.uint64(words[taken + np.uint64(1)])
+        one, two, three, four = low | (high << np.uint64(16)), one, two, three
+    taken = np.uint64(2 * count)
+    at_once = 0 if count == 1 else symbols.shape[1] // count * count
     for row in range(symbols.shape[0]):
-        start_of, guess_of = starts[tables[row]], guesses[tables[row]]
-        for sample in range(symbols.shape[1]):
-            slot = one & np.uint64(0xFFF)
-            symbol = np.uint64(guess_of[slot >> np.uint64(4)])
-            while slot >= start_of[symbol + np.uint64(1)]:
-                symbol += np.uint64(1)
-            symbols[row, sample] = symbol
-            start = start_of[symbol]
-            frequency = start_of[symbol + np.uint64(1)] - start
-            one = (one >> np.uint64(12)) * frequency + slot - start
-            if one < np.uint64(LOWEST):
-                one = (one << np.uint64(16)) | np.uint64(words[taken])
-                taken += np.uint64(1)
-                if taken > available:
-                    return np.int64(-1)
+        start_of, symbol_of = starts[tables[row]], symbols_of_slots[tables[row]]
+        found = symbols[row]
+        for sample in range(0, at_once, count):
+            found[sample], one = symbol_at(one, start_of, symbol_of)
+            found[sample + 1], two = symbol_at(two, start_of, symbol_of)
+            if count == 4:
+                found[sample + 2], three = symbol_at(three, start_of, symbol_of)
+                found[sample + 3], four = symbol_at(four, start_of, symbol_of)
+            one, taken = refill(one, words, taken)
+            two, taken = refill(two, words, taken)
+            if count == 4:
+                three, taken = refill(three, words, taken)
+                four, taken = refill(four, words, taken)
+        for sample in range(at_once, symbols.shape[1]):
+            found[sample], one = symbol_at(one, start_of, symbol_of)
+            one, taken = refill(one, words, taken)
             if count == 4:
                 one, two, three, four = two, three, four, one
             elif count == 2:
                 one, two = two, one
+        if taken > available:
+            return np.int64(-1)
     ended = one == two == three == four == np.uint64(LOWEST)
     return np.int64(taken) if ended else np.int64(-1)

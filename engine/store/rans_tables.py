@@ -28,7 +28,6 @@ MOST_STATES = max(STATES)
 _DTYPES = (np.dtype(np.int8), np.dtype(np.int16))
 _LONGEST_TEXT = MOST_TABLES * (3 + MOST_SYMBOLS) * 4  # three bytes in Base64 each
 LARGEST = 1 << 16
-_GUESSED = TOTAL // (MOST_SYMBOLS + 1)
 
 
 @dataclass(frozen=True)
@@ -150,7 +149,7 @@ class RansTables:
         """The most memory that one buffer takes beside the values of a chunk of `shape`."""
         positions = math.prod(shape[1:])
         symbols, layout = 2 * shape[0] * positions, 3 * 8 * positions
-        return max(symbols, layout, 8 * (MOST_SYMBOLS + 2) * (len(self.tables) + MOST_SHIFT))
+        return max(symbols, layout, TOTAL * (len(self.tables) + MOST_SHIFT))
 
     @functools.cached_property
     def columns(self) -> NDArray[np.int64]:
@@ -171,16 +170,15 @@ class CodedTables:
     Args of the dataclass:
         places: which of the tables each of `RansTables.tables` is, int64.
         uniform: the place of the uniform table of so many bits, by the number of bits.
-        starts: the first of the 4096 slots of each symbol `(tables, 257)`, uint64, and 4096 after
+        starts: the first of the 4096 slots of each symbol `(tables, 257)`, uint16, and 4096 after
             the last.
-        guesses: the symbol of every sixteenth slot `(tables, 256)`, uint8: a search begins there.
-            A symbol for each slot would decode no faster, and tables drop out of a core's cache.
+        symbols: the symbol of each slot `(tables, 4096)`, uint8.
     """
 
     places: NDArray[np.int64]
     uniform: NDArray[np.int64]
-    starts: NDArray[np.uint64]
-    guesses: NDArray[np.uint8]
+    starts: NDArray[np.uint16]
+    symbols: NDArray[np.uint8]
 
     @classmethod
     def of(cls, tables: RansTables) -> CodedTables:
@@ -195,10 +193,10 @@ class CodedTables:
         for shift in sorted(shifts):
             equal = (TOTAL >> shift,) * (1 << shift)
             uniform[shift] = wanted.setdefault(equal, len(wanted))
-        starts = np.zeros((len(wanted), MOST_SYMBOLS + 2), np.uint64)
-        guesses = np.empty((len(wanted), MOST_SYMBOLS + 1), np.uint8)
+        starts = np.zeros((len(wanted), MOST_SYMBOLS + 2), np.uint16)
+        symbols = np.empty((len(wanted), TOTAL), np.uint8)
         for place, found in enumerate(wanted):
             starts[place, 1 : len(found) + 1] = np.cumsum(found)
             starts[place, len(found) + 1 :] = TOTAL
-            guesses[place] = np.repeat(np.arange(len(found)), found)[::_GUESSED]
-        return cls(np.array(places, np.int64), uniform, starts, guesses)
+            symbols[place] = np.repeat(np.arange(len(found), dtype=np.uint8), found)
+        return cls(np.array(places, np.int64), uniform, starts, symbols)
