@@ -18,7 +18,7 @@ class ChunkCache:
 
     def __init__(self, limit_bytes: int) -> None:
         """Keep nothing yet; with a limit of 0 never anything."""
-        self._limit_bytes = limit_bytes
+        self.limit_bytes = limit_bytes
         self._chunks: OrderedDict[Hashable, NDArray[Any]] = OrderedDict()
         self._lock = threading.Lock()
         self.held_bytes = 0
@@ -34,7 +34,7 @@ class ChunkCache:
                 self._chunks.move_to_end(key)
                 return found
         made = make()
-        if made.nbytes <= self._limit_bytes:
+        if made.nbytes <= self.limit_bytes:
             self._keep(key, made)
         return made
 
@@ -44,6 +44,6 @@ class ChunkCache:
                 return
             self._chunks[key] = chunk
             self.held_bytes += chunk.nbytes
-            while self.held_bytes > self._limit_bytes:
+            while self.held_bytes > self.limit_bytes:
                 _, oldest = self._chunks.popitem(last=False)
                 self.held_bytes -= oldest.nbytes

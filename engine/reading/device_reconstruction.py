@@ -113,5 +113,7 @@ class DeviceReconstruction:
 
     def _gather(self, name: str, pieces: list[Piece]) -> NDArray[Any]:
         """Rows `(n, ...)` of an array, each chunk read once."""
-        chunks = self._chunks.each(name, pieces)
-        return np.concatenate([chunk[piece.offsets] for piece, chunk in chunks])
+        array = self._contents.arrays[name]
+        values = np.empty((pieces[-1].stop, *array.item_shape), array.dtype)
+        self._chunks.fill(name, pieces, values)
+        return values

@@ -181,8 +181,7 @@ class Reconstruction:
             values = np.empty((pieces[-1].stop, *array.item_shape), array.dtype)
 
         def read(share: list[Piece]) -> None:
-            for piece, chunk in self._chunks.each(name, share):
-                values[piece.start : piece.stop] = chunk[piece.offsets]
+            self._chunks.fill(name, share, values)
 
         threads = min(workers.count, len(pieces) // _CHUNKS_A_THREAD)
         workers.each(read, shares(pieces, max(1, threads)))

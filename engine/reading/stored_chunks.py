@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import google_crc32c
@@ -38,6 +38,27 @@ class StoredChunks:
         where = (name, piece.shard, piece.chunk)
         return self._cache.get(where, functools.partial(self._contents.read_chunk, *where))
 
+    def fill(self, name: str, pieces: list[Piece], values: NDArray[Any]) -> None:
+        """Write the rows of pieces to their places in C-contiguous `values` `(n, ...)`.
+
+        Raises:
+            As `read`.
+        """
+        samples = self._contents.arrays[name].grid.chunk_samples
+        straight = not self._cache.limit_bytes
+
+        def is_whole(piece: Piece) -> bool:
+            return straight and piece.stop - piece.start == samples
+
+        for whole, group in itertools.groupby(pieces, is_whole):
+            if not whole:
+                for piece, chunk in self.each(name, list(group)):
+                    values[piece.start : piece.stop] = chunk[piece.offsets]
+                continue
+            for run in _side_by_side(group):
+                reader = self._contents.shard_reader(name, run[0].shard)
+                reader.fill(run[0].chunk, values[run[0].start : run[-1].stop])
+
     def each(self, name: str, pieces: list[Piece]) -> Iterator[tuple[Piece, NDArray[Any]]]:
         """Every piece and its chunk, see `read`; while nothing is kept, in as few reads as can be.
 
@@ -49,7 +70,8 @@ class StoredChunks:
             return
         for run in _side_by_side(pieces):
             shard, first = run[0].shard, run[0].chunk
-            chunks = self._contents.read_chunks(name, shard, first, first + len(run))
+            reader = self._contents.shard_reader(name, shard)
+            chunks = reader.read_run(first, first + len(run))
             for piece, chunk in zip(run, chunks, strict=True):
                 where = (name, shard, piece.chunk)
                 yield piece, self._cache.get(where, functools.partial(_itself, chunk))
@@ -76,7 +98,7 @@ class StoredChunks:
             )
 
 
-def _side_by_side(pieces: list[Piece]) -> Iterator[list[Piece]]:
+def _side_by_side(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
     """Cut into runs whose chunks follow each other in one shard."""
     numbered = enumerate(pieces)
     runs = itertools.groupby(numbered, lambda item: (item[1].shard, item[1].chunk - item[0]))

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from engine.errors import InvalidInput
 from engine.store.byte_planes import from_planes, to_planes
+from engine.store.chunk_decoder import ChunkDecoder, OneByOne
 from engine.store.context import ContextCoder
 from engine.store.context_model import CONTEXT_CODEC, ContextModel
 from engine.store.pcodec_file import compress_file, decompress_file
@@ -156,18 +157,16 @@ class Coding:
         Raises:
             CorruptStore: the bytes are damaged, or hold another number of values.
         """
-        return self.decoder(shape, dtype)(content, where)
+        return self.decoder(shape, dtype).decode(content, where)
 
-    def decoder(
-        self, shape: tuple[int, ...], dtype: np.dtype[Any]
-    ) -> Callable[[bytes, str], NDArray[Any]]:
-        """`decode` for chunks of one `shape`: `(content, where) -> values`."""
+    def decoder(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> ChunkDecoder:
+        """`decode` for chunks of one `shape`."""
         if self.coder == PCODEC:
-            return lambda content, where: decompress_file(content, shape, dtype, where)
+            return OneByOne(lambda content, where: decompress_file(content, shape, dtype, where))
         if self.tables is not None:
-            return RansCoder(self.tables, shape, dtype).decode
+            return RansCoder(self.tables, shape, dtype)
         if self.model is not None:
-            return ContextCoder(self.model, shape, dtype).decode
+            return OneByOne(ContextCoder(self.model, shape, dtype).decode)
         stored_dtype = self.stored_dtype(dtype).newbyteorder("<")
         stored_shape, order = self.stored_shape(shape, dtype), self._order(len(shape))
         ordered = tuple(stored_shape[axis] for axis in order)
@@ -177,7 +176,7 @@ class Coding:
             stored = decompress_frame(content, ordered, stored_dtype, where).transpose(back)
             return from_planes(stored, dtype) if self.planes else stored
 
-        return decode
+        return OneByOne(decode)
 
     def scratch_bytes(self, shape: tuple[int, ...]) -> int:
         """The most memory that one buffer takes beside the values of a chunk of `shape`."""
@@ -263,16 +262,15 @@ class Coded:
         self, content: bytes, shape: tuple[int, ...], dtype: np.dtype[Any], where: str
     ) -> NDArray[Any]:
         """Decode a chunk of `shape`; see `Coding.decode`."""
-        return self.decoder(shape, dtype)(content, where)
+        return self.decoder(shape, dtype).decode(content, where)
 
-    def decoder(
-        self, shape: tuple[int, ...], dtype: np.dtype[Any]
-    ) -> Callable[[bytes, str], NDArray[Any]]:
-        """`decode` for chunks of one `shape`: `(content, where) -> values`."""
-        decode = self.coding.decoder(shape, dtype)
+    def decoder(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> ChunkDecoder:
+        """`decode` for chunks of one `shape`."""
+        decoder = self.coding.decoder(shape, dtype)
         if not self.prediction:
-            return decode
-        return lambda content, where: self.prediction.from_differences(decode(content, where))
+            return decoder
+        undo = self.prediction.from_differences
+        return OneByOne(lambda content, where: undo(decoder.decode(content, where)))
 
     def __str__(self) -> str:
         steps = [str(self.prediction)] if self.prediction else []

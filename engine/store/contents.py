@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import math
 import os
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -214,12 +213,9 @@ class StoreContents:
         array = self.arrays[name]
         self.trusted.check_size(array.grid.samples * array.item_bytes, name)
         values = np.empty((array.grid.samples, *array.item_shape), array.dtype)
-        size = array.grid.chunk_samples
         for shard in range(array.grid.shard_count):
             rows = values[slice(*array.grid.shard_rows(shard))]
-            chunks = self.read_chunks(name, shard, 0, -(-len(rows) // size))
-            for start, chunk in zip(range(0, len(rows), size), chunks, strict=True):
-                rows[start : start + size] = chunk[: len(rows) - start]
+            self.shard_reader(name, shard).fill(0, rows)
         return values
 
     def read_chunk(self, name: str, shard: int, chunk: int) -> NDArray[Any]:
@@ -231,10 +227,6 @@ class StoreContents:
             InvalidInput: the array has no object in this shard.
         """
         return self.shard_reader(name, shard).read(chunk)
-
-    def read_chunks(self, name: str, shard: int, first: int, stop: int) -> Iterator[NDArray[Any]]:
-        """Chunks `first` to `stop - 1`, see `read_chunk`; those side by side take one read."""
-        return self.shard_reader(name, shard).read_run(first, stop)
 
     def index(self, name: str, shard: int) -> NDArray[np.uint64]:
         """Offsets and lengths `(chunks_per_shard, 2)` in the object of a shard; see `read_chunk`.

@@ -186,6 +186,4 @@ def _tables(model: ContextModel) -> Tables:
     coded, (shifts, lows, sizes) = model.tables.coded, model.tables.columns
     predictors = [leaf.predictor for leaf in model.leaves]
     leaves = (predictors, shifts, lows, sizes, coded.places, coded.uniform[shifts])
-    return context_loops.Tables(
-        np.array(leaves, np.int64), coded.starts, coded.symbols
-    )
+    return context_loops.Tables(np.array(leaves, np.int64), coded.starts, coded.symbols)

@@ -6,7 +6,9 @@ the values outside the tables, as they are; see `docs/format.md`, 3.9.
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,7 +37,6 @@ class RansCoder:
         self._states = tables.states
         self._coded, self._shape, self._dtype = tables.coded, shape, dtype.newbyteorder("=")
         self._positions = math.prod(shape[1:])
-        self._samples_first = (len(shape) - 1, *range(len(shape) - 1))
         used = np.arange(self._positions) * len(tables.tables) // max(1, self._positions)
         self._layout = np.ascontiguousarray(tables.columns[:, used])
         shifts = self._layout[0]
@@ -49,7 +50,7 @@ class RansCoder:
 
         native = np.ascontiguousarray(values, self._dtype).reshape(self._shape[0], self._positions)
         escapes = np.empty(native.size, self._dtype)
-        symbols = self._symbols()
+        symbols = np.empty((len(self._tables), self._shape[0]), np.uint8)
         escaped = rans_loops.symbols_of(native, *self._layout, symbols, escapes)
         states = np.empty(MOST_STATES, np.uint32)
         words = np.empty(symbols.size, np.uint16)
@@ -65,24 +66,30 @@ class RansCoder:
             CorruptStore: the bytes are damaged, or hold another number of values; `where` names
                 them.
         """
+        values = np.empty(self._shape, self._dtype)
+        self.decode_run([content], lambda _: where, values)
+        return values
+
+    def decode_run(
+        self, contents: Sequence[bytes], where: Callable[[int], str], rows: NDArray[Any]
+    ) -> None:
+        """Decode chunks, see `ChunkDecoder`: all of them in one call of a compiled loop.
+
+        Raises:
+            CorruptStore: as `decode`.
+        """
         from engine.store import rans_loops
 
-        little = self._dtype.newbyteorder("<")
-        words = np.frombuffer(content, "<u2", len(content) // 2).astype(np.uint16, copy=False)
-        symbols, coded = self._symbols(), self._coded
-        tables = (self._tables, coded.starts, coded.symbols)
-        taken = rans_loops.pull(words, self._states, *tables, symbols)
-        if taken < 0:
-            raise CorruptStore(f"{where} is damaged (it doesn't hold {self._shape} values)")
-        rest = len(content) - 2 * taken
-        escapes = np.frombuffer(content, little, rest // little.itemsize, 2 * taken)
-        values = np.empty((self._positions, self._shape[0]), self._dtype)
-        escaped = rans_loops.values_of(
-            symbols, *self._layout, escapes.astype(self._dtype, copy=False), values
+        ends = np.array(list(itertools.accumulate(map(len, contents))), np.int64)
+        failed = rans_loops.decode_run(
+            np.frombuffer(b"".join(contents), np.uint8),
+            ends,
+            self._states,
+            self._tables,
+            self._coded.starts,
+            self._coded.symbols,
+            self._layout,
+            rows.reshape(len(contents), self._shape[0], self._positions),
         )
-        if rest != escaped * little.itemsize:
-            raise CorruptStore(f"{where} is damaged ({rest} bytes at its end for {escaped} values)")
-        return values.reshape(*self._shape[1:], self._shape[0]).transpose(self._samples_first)
-
-    def _symbols(self) -> NDArray[np.uint8]:
-        return np.empty((len(self._tables), self._shape[0]), np.uint8)
+        if failed >= 0:
+            raise CorruptStore(f"{where(failed)} is damaged (it doesn't hold {self._shape} values)")

@@ -44,40 +44,6 @@ def symbols_of(
 
 
 @compile_loop
-def values_of(
-    symbols: NDArray[np.uint8],
-    shifts: NDArray[np.int64],
-    lows: NDArray[np.int64],
-    sizes: NDArray[np.int64],
-    escapes: NDArray[Any],
-    values: NDArray[Any],
-) -> int:
-    """Fill values `(positions, samples)` from symbols `(rows, samples)`; how many values escape.
-
-    Those that `escapes` has no room for are counted only.
-    """
-    row = escaped = 0
-    for position in range(values.shape[0]):
-        # Of 32 bits and in loops of their own, these are computed many at once.
-        shift, low, size = np.int32(shifts[position]), np.int32(lows[position]), sizes[position]
-        escaping = np.int32(0)
-        for sample in range(values.shape[1]):
-            symbol = symbols[row, sample]
-            values[position, sample] = (low + np.int32(symbol)) << shift
-            escaping += np.int32(symbol == size)
-        if shift > 0:
-            for sample in range(values.shape[1]):
-                values[position, sample] += symbols[row + 1, sample]
-        for sample in range(values.shape[1] if escaping else 0):
-            if symbols[row, sample] == size:
-                if escaped < escapes.size:
-                    values[position, sample] = escapes[escaped]
-                escaped += 1
-        row += 2 if shift > 0 else 1
-    return escaped
-
-
-@compile_loop
 def push(
     symbols: NDArray[np.uint8],
     tables: NDArray[np.int64],
@@ -126,21 +92,29 @@ def symbol_at(
 
 @compile_loop
 def refill(
-    state: np.uint64, words: NDArray[np.uint16], taken: np.uint64
+    state: np.uint64, content: NDArray[np.uint8], taken: np.uint64
 ) -> tuple[np.uint64, np.uint64]:
-    """A state that has taken a word if it was low, and how many are taken then.
+    """A state that has taken two bytes if it was low, and how many are taken then.
 
-    Which states are low can't be foretold, so this doesn't branch. Past the end of `words` it reads
-    the last one.
+    Which states are low can't be foretold, so this doesn't branch. Past the end of `content` it
+    reads the last two.
     """
     low = np.uint64(state < np.uint64(LOWEST))
-    word = np.uint64(words[min(taken, np.uint64(words.size - 1))])
-    return (state << (low << np.uint64(4))) | (word & (np.uint64(0) - low)), taken + low
+    word = word_at(content, min(taken, np.uint64(content.size - 2)))
+    state = (state << (low << np.uint64(4))) | (word & (np.uint64(0) - low))
+    return state, taken + (low << np.uint64(1))
+
+
+@compile_loop
+def word_at(content: NDArray[np.uint8], place: np.uint64) -> np.uint64:
+    """The little-endian integer of two bytes."""
+    low, high = np.uint64(content[place]), np.uint64(content[place + np.uint64(1)])
+    return low | (high << np.uint64(8))
 
 
 @compile_loop
 def pull(
-    words: NDArray[np.uint16],
+    content: NDArray[np.uint8],
     count: int,
     tables: NDArray[np.int64],
     starts: NDArray[np.uint16],
@@ -149,18 +123,17 @@ def pull(
 ) -> np.int64:
     """Decode symbols `(rows, samples)`, row r by table `tables[r]`, see `push`.
 
-    `words` begin with the `count` states, the low half of each first. Returns how many words it
-    took, -1 if there are fewer, or a state doesn't end where encoding began.
+    `content` is the `count` states of four bytes, then words of two, then anything. Returns how
+    many bytes it took, -1 if there are fewer, or a state doesn't end where encoding began.
     """
     one = two = three = four = np.uint64(LOWEST)
-    taken, available = np.uint64(2 * count), np.uint64(words.size)
+    taken, available = np.uint64(4 * count), np.uint64(content.size)
     if taken > available:
         return np.int64(-1)
-    for _ in range(count):
-        taken -= np.uint64(2)
-        low, high = np.uint64(words[taken]), np.uint64(words[taken + np.uint64(1)])
+    for state in range(count - 1, -1, -1):
+        place = np.uint64(4 * state)
+        low, high = word_at(content, place), word_at(content, place + np.uint64(2))
         one, two, three, four = low | (high << np.uint64(16)), one, two, three
-    taken = np.uint64(2 * count)
     at_once = 0 if count == 1 else symbols.shape[1] // count * count
     for row in range(symbols.shape[0]):
         start_of, symbol_of = starts[tables[row]], symbols_of_slots[tables[row]]
@@ -171,14 +144,14 @@ def pull(
             if count == 4:
                 found[sample + 2], three = symbol_at(three, start_of, symbol_of)
                 found[sample + 3], four = symbol_at(four, start_of, symbol_of)
-            one, taken = refill(one, words, taken)
-            two, taken = refill(two, words, taken)
+            one, taken = refill(one, content, taken)
+            two, taken = refill(two, content, taken)
             if count == 4:
-                three, taken = refill(three, words, taken)
-                four, taken = refill(four, words, taken)
+                three, taken = refill(three, content, taken)
+                four, taken = refill(four, content, taken)
         for sample in range(at_once, symbols.shape[1]):
             found[sample], one = symbol_at(one, start_of, symbol_of)
-            one, taken = refill(one, words, taken)
+            one, taken = refill(one, content, taken)
             if count == 4:
                 one, two, three, four = two, three, four, one
             elif count == 2:
@@ -187,3 +160,68 @@ def pull(
             return np.int64(-1)
     ended = one == two == three == four == np.uint64(LOWEST)
     return np.int64(taken) if ended else np.int64(-1)
+
+
+@compile_loop
+def values_of(
+    symbols: NDArray[np.uint8],
+    layout: NDArray[np.int64],
+    escapes: NDArray[np.uint8],
+    values: NDArray[Any],
+) -> int:
+    """Fill values `(samples, positions)` from symbols `(rows, samples)`; how many values escape.
+
+    `layout` is the shift, low and size of each position; `escapes` are the bytes of values, little
+    end first. Those that they have no room for are counted only.
+    """
+    row = escaped = 0
+    for position in range(values.shape[1]):
+        shift, low, size = layout[0, position], layout[1, position], layout[2, position]
+        escaping = 0
+        for sample in range(values.shape[0]):
+            symbol = symbols[row, sample]
+            value = (low + symbol) << shift
+            if shift > 0:
+                value += symbols[row + 1, sample]
+            values[sample, position] = value
+            escaping += symbol == size
+        for sample in range(values.shape[0] if escaping else 0):
+            if symbols[row, sample] == size:
+                start = escaped * values.itemsize
+                if start + values.itemsize <= escapes.size:
+                    value = 0
+                    for byte in range(values.itemsize):
+                        value |= np.int64(escapes[start + byte]) << (8 * byte)
+                    values[sample, position] = value
+                escaped += 1
+        row += 2 if shift > 0 else 1
+    return escaped
+
+
+@compile_loop
+def decode_run(
+    contents: NDArray[np.uint8],
+    ends: NDArray[np.int64],
+    count: int,
+    tables: NDArray[np.int64],
+    starts: NDArray[np.uint16],
+    symbols_of_slots: NDArray[np.uint8],
+    layout: NDArray[np.int64],
+    values: NDArray[Any],
+) -> int:
+    """Fill values `(chunks, samples, positions)` from chunks that end at `ends`.
+
+    Returns the first of them that doesn't hold so many values, or -1.
+    """
+    symbols = np.empty((tables.size, values.shape[1]), np.uint8)
+    start = 0
+    for chunk in range(values.shape[0]):
+        content = contents[start : ends[chunk]]
+        taken = pull(content, count, tables, starts, symbols_of_slots, symbols)
+        if taken < 0:
+            return chunk
+        escaped = values_of(symbols, layout, content[taken:], values[chunk])
+        if taken + escaped * values.itemsize != content.size:
+            return chunk
+        start = ends[chunk]
+    return -1

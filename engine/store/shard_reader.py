@@ -40,7 +40,8 @@ class ShardReader:
         self._folder = str(objects)
         self._index_crc32c, self._chunk_crc32c = index_crc32c, chunk_crc32c
         self._chunks, self._form = array.grid.chunks_per_shard, array.index
-        self._decode = array.coded.decoder(array.chunk_shape, array.dtype)
+        self._decoder = array.coded.decoder(array.chunk_shape, array.dtype)
+        self._chunk_samples = array.grid.chunk_samples
         self.index: NDArray[np.uint64] = self._as_it_is_now(self._read_index)
 
     def read(self, chunk: int) -> NDArray[Any]:
@@ -50,14 +51,29 @@ class ShardReader:
             CorruptStore: it is missing, damaged, or not what the ledger recorded.
         """
         content = self._as_it_is_now(functools.partial(self._content, chunk))
-        return self._decode(content, self._name(chunk))
+        return self._decoder.decode(content, self._name(chunk))
 
     def read_run(self, first: int, stop: int) -> Iterator[NDArray[Any]]:
         """Chunks `first` to `stop - 1`, see `read`: one ranged read where they lie side by side."""
-        for start, end in self._side_by_side(first, stop):
-            contents = self._as_it_is_now(functools.partial(self._contents, start, end))
+        for start, contents in self._runs(first, stop):
             for chunk, content in enumerate(contents, start):
-                yield self._decode(content, self._name(chunk))
+                yield self._decoder.decode(content, self._name(chunk))
+
+    def fill(self, first: int, rows: NDArray[Any]) -> None:
+        """Fill C-contiguous `rows` `(n, ...)` from the first of a chunk on; see `read_run`."""
+        size = self._chunk_samples
+        for start, contents in self._runs(first, first + -(-len(rows) // size)):
+            room = rows[(start - first) * size :][: len(contents) * size]
+            whole, rest = divmod(len(room), size)
+            names = functools.partial(self._name_after, start)
+            self._decoder.decode_run(contents[:whole], names, room[: whole * size])
+            if rest:
+                room[-rest:] = self._decoder.decode(contents[whole], names(whole))[:rest]
+
+    def _runs(self, first: int, stop: int) -> Iterator[tuple[int, list[bytes]]]:
+        """What chunks hold that are read at once, and which is the first of them."""
+        for start, end in self._side_by_side(first, stop):
+            yield start, self._as_it_is_now(functools.partial(self._contents, start, end))
 
     def _side_by_side(self, first: int, stop: int) -> Iterator[tuple[int, int]]:
         """Cut into runs of chunks that lie one right after the other, and aren't long."""
@@ -97,6 +113,9 @@ class ShardReader:
         if closing_crc32c(content) != self._chunk_crc32c.item(chunk):
             raise CorruptStore(f"{self._name(chunk)} is not the one that the ledger recorded")
         return checked_body(content, self._name(chunk))
+
+    def _name_after(self, first: int, place: int) -> str:
+        return self._name(first + place)
 
     def _name(self, chunk: int) -> str:
         return f"{self._folder}: chunk {chunk} of {self._key}"

@@ -1,6 +1,7 @@
 """The entropy coder: exact, near the entropy, and never fooled by damaged bytes."""
 
 import tracemalloc
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from ..laws import same_values
 from .test_rans_tables import rans_tables
 
 WHERE = "chunk 7 of latents/c/0"
+LOOPS = ["pull", "refill", "symbol_at", "word_at"]
 DTYPES = [np.dtype(np.int8), np.dtype(np.int16)]
 
 
@@ -172,21 +174,30 @@ def test_no_bytes_lead_out_of_bounds(case, data):
     """In plain Python, an index out of bounds is an error."""
     tables, values = case
     coder = RansCoder(tables, values.shape, values.dtype)
-    content = coder.encode(values)
-    state_bytes = 4 * tables.states
-    words = np.zeros((len(content) - state_bytes) // 2 + 1, np.uint16)
-    cut = data.draw(st.integers(0, len(words) - 1))
-    words[:cut] = np.frombuffer(content, "<u2", cut, state_bytes)
-    states = np.array(data.draw(st.lists(st.integers(0, 2**32 - 1), min_size=4, max_size=4)), "u4")
+    states = data.draw(st.binary(max_size=4 * tables.states))
+    content = states + coder.encode(values)[len(states) :]
+    content = content[: data.draw(st.integers(0, len(content)))]
+    arguments = (np.frombuffer(content, np.uint8), tables.states)
+    arguments += (coder._tables, tables.coded.starts, tables.coded.symbols)
     symbols = [np.zeros((len(coder._tables), len(values)), np.uint8) for _ in range(2)]
-    laid_out = (coder._tables, tables.coded.starts, tables.coded.guesses)
-    arguments = (states, tables.states, words[: cut + 1], *laid_out)
-    found = [
-        loop(*arguments, filled)
-        for loop, filled in zip((rans_loops.pull, rans_loops.pull.py_func), symbols, strict=True)
-    ]
-    assert found[0] == found[1] <= cut
+    loops = {name: getattr(rans_loops, name) for name in LOOPS}
+    found = loops["pull"](*arguments, symbols[0])
+    in_python = {name: loop.py_func for name, loop in loops.items()}
+    with mock.patch.multiple(rans_loops, **in_python), np.errstate(over="ignore"):
+        assert in_python["pull"](*arguments, symbols[1]) == found <= len(content)
     assert same_values(*symbols)
+
+
+def test_chunks_of_a_run_are_decoded_at_once_and_the_damaged_one_is_named():
+    values = laplacian(64, [0.5, 3, 200], np.int16)
+    coder = RansCoder(fit_tables(values, 3), (16, 3), values.dtype)
+    contents = [coder.encode(values[start : start + 16]) for start in range(0, 64, 16)]
+    rows = np.zeros_like(values)
+    coder.decode_run(contents, "chunk {}".format, rows)
+    assert same_values(rows, values)
+    for damaged in ([*contents[:2], contents[2][:-1], contents[3]], [*contents[:2], b"", b""]):
+        with pytest.raises(CorruptStore, match="chunk 2 is damaged"):
+            coder.decode_run(damaged, "chunk {}".format, rows)
 
 
 def test_another_number_of_samples_is_damage():
