@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
-_MOST_BITS = 21  # of a number: three bytes
+import numpy as np
+
+_BYTES = np.arange(3)  # of a number, at most
+_PLACES = 7 * _BYTES
 
 
 def fold(number: int) -> int:
@@ -20,7 +23,11 @@ def unfold(folded: int) -> int:
 
 def to_text(numbers: Iterable[int]) -> str:
     """Numbers from 0 to 2**21 - 1 as LEB128, in Base64."""
-    return base64.b64encode(b"".join(map(_leb128, numbers))).decode()
+    values = np.fromiter(numbers, np.int64)[:, np.newaxis]
+    bytes_after = (values >= 1 << _PLACES[1:]).sum(axis=1, keepdims=True)
+    groups = values >> _PLACES & 0x7F | np.where(_BYTES < bytes_after, 0x80, 0)
+    content = groups[_BYTES <= bytes_after].astype(np.uint8)
+    return base64.b64encode(content.tobytes()).decode()
 
 
 def from_text(text: str) -> list[int]:
@@ -30,23 +37,13 @@ def from_text(text: str) -> list[int]:
         ValueError: it isn't Base64, or holds other numbers.
         TypeError: it is no text.
     """
-    return list(_numbers(base64.b64decode(text, validate=True)))
-
-
-def _leb128(number: int) -> bytes:
-    groups = [number >> place & 0x7F for place in range(0, max(1, number.bit_length()), 7)]
-    return bytes([*(group | 0x80 for group in groups[:-1]), groups[-1]])
-
-
-def _numbers(content: bytes) -> Iterator[int]:
-    number = place = 0
-    for byte in content:
-        number |= (byte & 0x7F) << place
-        place += 7
-        if place > _MOST_BITS:
-            raise ValueError("a number of more than three bytes")
-        if byte < 0x80:
-            yield number
-            number = place = 0
-    if place > 0:
+    content = np.frombuffer(base64.b64decode(text, validate=True), np.uint8).astype(np.int64)
+    ends = np.flatnonzero(content < 0x80) + 1
+    if (ends[-1] if ends.size else 0) != content.size:
         raise ValueError("a number is cut off")
+    lengths = np.diff(ends, prepend=0)
+    if lengths.max(initial=0) > _BYTES.size:
+        raise ValueError("a number of more than three bytes")
+    places = np.arange(content.size) - np.repeat(ends - lengths, lengths)
+    groups = (content & 0x7F) << 7 * places
+    return np.add.reduceat(groups, ends - lengths).tolist() if ends.size else []

@@ -54,8 +54,8 @@ class RansCoder:
         escaped = rans_loops.symbols_of(native, *self._layout, symbols, escapes)
         states = np.empty(MOST_STATES, np.uint32)
         words = np.empty(symbols.size, np.uint16)
-        starts = self._coded.starts
-        first = rans_loops.push(symbols, self._tables, starts, self._states, states, words)
+        tables = (self._tables, self._coded.starts, self._coded.inverses)
+        first = rans_loops.push(symbols, *tables, self._states, states, words)
         parts = (states[: self._states], words[first:], escapes[:escaped])
         return b"".join(part.astype(part.dtype.newbyteorder("<")).tobytes() for part in parts)
 

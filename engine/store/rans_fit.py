@@ -36,7 +36,7 @@ def fit_tables(values: NDArray[Any], tables: int) -> RansTables:
 def fit_table(values: NDArray[Any], itemsize: int) -> RansTable:
     """The table that codes `values` in the fewest bits; of equally good ones, the first."""
     counted = values.astype(np.int64).reshape(-1)
-    best, fewest_bits = RansTable(0, 0, (TOTAL - 1,)), math.inf
+    best, fewest_bits = (0, 0, np.array([1, 0])), math.inf
     for shift in range(MOST_SHIFT + 1) if counted.size else ():
         symbols = counted >> shift
         low = int(symbols.min())
@@ -46,15 +46,14 @@ def fit_table(values: NDArray[Any], itemsize: int) -> RansTable:
             continue  # most values would escape
         # As many values of the whole array as occur once here don't occur here at all (Good 1953).
         escapes = max(counts.sum() - counts[first:last].sum(), (counts == 1).sum())
-        frequencies = _frequencies(np.append(counts[first:last], escapes))
-        bits = _bits(np.append(counts[first:last], escapes), frequencies) + shift * counted.size
-        bits += int(escapes) * 8 * itemsize
+        kept = np.append(counts[first:last], escapes)
+        bits = _bits(kept) + shift * counted.size + int(escapes) * 8 * itemsize
         if bits < fewest_bits * _WORTH_IT:
-            fitted = tuple(int(frequency) for frequency in frequencies[:-1])
-            best, fewest_bits = RansTable(shift, low + first, fitted), bits
+            best, fewest_bits = (shift, low + first, kept), bits
         if last - first <= 32:
             break
-    return best
+    shift, low, kept = best
+    return RansTable(shift, low, tuple(_frequencies(kept)[:-1].tolist()))
 
 
 def _kept(counts: NDArray[np.int64]) -> tuple[int, int]:
@@ -83,5 +82,7 @@ def _frequencies(counts: NDArray[np.int64]) -> NDArray[np.int64]:
     return frequencies
 
 
-def _bits(counts: NDArray[np.int64], frequencies: NDArray[np.int64]) -> float:
-    return float(counts @ (math.log2(TOTAL) - np.log2(frequencies)))
+def _bits(counts: NDArray[np.int64]) -> float:
+    """What symbols that are so frequent take, about: none is rarer than 1/4096."""
+    shares = np.maximum(counts / max(1, counts.sum()), 1 / TOTAL)
+    return float(counts @ np.log2(shares.sum() / shares))

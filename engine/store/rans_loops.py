@@ -44,10 +44,35 @@ def symbols_of(
 
 
 @compile_loop
+def put(
+    state: np.uint64,
+    symbol: np.uint8,
+    start_of: NDArray[np.uint16],
+    inverse_of: NDArray[np.uint64],
+    words: NDArray[np.uint16],
+    first: np.uint64,
+) -> tuple[np.uint64, np.uint64]:
+    """The state that also holds a symbol, and where words begin then: one more if it was high.
+
+    Which states are high can't be foretold, so this doesn't branch; the division by a frequency is
+    a product with its inverse, see `RansTables.inverses`.
+    """
+    start = np.uint64(start_of[symbol])
+    frequency = np.uint64(start_of[symbol + 1]) - start
+    high = np.uint64(state >= frequency << np.uint64(20))
+    words[first - np.uint64(1)] = state & np.uint64(0xFFFF)
+    state >>= high << np.uint64(4)
+    quotient = (state * inverse_of[symbol]) >> np.uint64(44)
+    state += quotient * (np.uint64(4096) - frequency) + start
+    return state, first - high
+
+
+@compile_loop
 def push(
     symbols: NDArray[np.uint8],
     tables: NDArray[np.int64],
     starts: NDArray[np.uint16],
+    inverses: NDArray[np.uint64],
     count: int,
     states: NDArray[np.uint32],
     words: NDArray[np.uint16],
@@ -59,21 +84,22 @@ def push(
     """
     one = two = three = four = np.uint64(LOWEST)
     first = np.uint64(words.size)
+    at_once = 0 if count == 1 else symbols.shape[1] // count * count
     for row in range(symbols.shape[0] - 1, -1, -1):
-        start_of = starts[tables[row]]
-        for sample in range(symbols.shape[1] - 1, -1, -1):
+        start_of, inverse_of = starts[tables[row]], inverses[tables[row]]
+        coded = symbols[row]
+        for sample in range(symbols.shape[1] - 1, at_once - 1, -1):
             if count == 4:
                 one, two, three, four = four, one, two, three
             elif count == 2:
                 one, two = two, one
-            symbol = symbols[row, sample]
-            start = np.uint64(start_of[symbol])
-            frequency = np.uint64(start_of[symbol + 1]) - start
-            if one >= frequency << np.uint64(20):
-                first -= np.uint64(1)
-                words[first] = one & np.uint64(0xFFFF)
-                one >>= np.uint64(16)
-            one = ((one // frequency) << np.uint64(12)) + one % frequency + start
+            one, first = put(one, coded[sample], start_of, inverse_of, words, first)
+        for sample in range(at_once - count, -1, -count):
+            if count == 4:
+                four, first = put(four, coded[sample + 3], start_of, inverse_of, words, first)
+                three, first = put(three, coded[sample + 2], start_of, inverse_of, words, first)
+            two, first = put(two, coded[sample + 1], start_of, inverse_of, words, first)
+            one, first = put(one, coded[sample], start_of, inverse_of, words, first)
     states[0], states[1], states[2], states[3] = one, two, three, four
     return np.int64(first)
 

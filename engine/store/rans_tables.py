@@ -119,8 +119,11 @@ class RansTables:
 
     def to_json(self) -> dict[str, Any]:
         """The codec's configuration in metadata: all numbers as LEB128, in Base64."""
-        numbers = (number for table in self.tables for number in table.numbers())
-        return {"states": self.states, "tables": to_text(numbers)}
+        return {"states": self.states, "tables": self._text}
+
+    @functools.cached_property
+    def _text(self) -> str:
+        return to_text(number for table in self.tables for number in table.numbers())
 
     @classmethod
     def from_json(cls, configuration: Mapping[str, Any]) -> RansTables:
@@ -179,6 +182,16 @@ class CodedTables:
     uniform: NDArray[np.int64]
     starts: NDArray[np.uint16]
     symbols: NDArray[np.uint8]
+
+    @functools.cached_property
+    def inverses(self) -> NDArray[np.uint64]:
+        """2**44 / frequency of each symbol `(tables, 256)`, rounded up.
+
+        A state below frequency * 2**20, and so below 2**32, is divided exactly by a product with it
+        that takes no more than 64 bits, since no frequency exceeds 2**12.
+        """
+        frequencies = np.maximum(1, np.diff(self.starts)).astype(np.uint64)
+        return (np.uint64((1 << 44) - 1) + frequencies) // frequencies
 
     @classmethod
     def of(cls, tables: RansTables) -> CodedTables:
