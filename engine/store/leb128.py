@@ -25,8 +25,8 @@ def to_text(numbers: Iterable[int]) -> str:
     """Numbers from 0 to 2**21 - 1 as LEB128, in Base64."""
     values = np.fromiter(numbers, np.int64)[:, np.newaxis]
     bytes_after = (values >= 1 << _PLACES[1:]).sum(axis=1, keepdims=True)
-    groups = values >> _PLACES & 0x7F | np.where(_BYTES < bytes_after, 0x80, 0)
-    content = groups[_BYTES <= bytes_after].astype(np.uint8)
+    groups = values >> _PLACES & 0x7F | np.where(bytes_after > _BYTES, 0x80, 0)
+    content = groups[bytes_after >= _BYTES].astype(np.uint8)
     return base64.b64encode(content.tobytes()).decode()
 
 
