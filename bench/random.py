@@ -1,8 +1,10 @@
 """Random access, warm: one sample and 256, beside the bare decoder, Zarr and tensorstore.
 
-Every read asks for rows of its own choice, the same of each reader in turn. The limit opens the
-shard objects beforehand and knows where each chunk lies: one pread and one zstd decompression a
-chunk, a gather, one run of the decoder. No reader keeps decompressed chunks.
+Every read asks for rows of its own choice, the same of each reader in turn. One sample is read as
+a service does it, many times in a row, each with a call of its own; and once between the reads of
+the others, which push a reader out of the processor's caches. The limit opens the shard objects
+beforehand and knows where each chunk lies: one pread and one zstd decompression a chunk, a gather,
+one run of the decoder. No reader keeps decompressed chunks.
 """
 
 from __future__ import annotations
@@ -32,7 +34,9 @@ from engine.store.plan import LATENTS
 from engine.store.shard_index import CRC_BYTES
 
 SAMPLES = {"dense": 400_000, "conv": 100_000}
-ROUNDS = 300
+READS = 32
+ROUNDS = 60
+COLD_ROUNDS = 300
 MANY = 256
 MANY_ROUNDS = 25
 
@@ -45,14 +49,17 @@ Read = Callable[[NDArray[np.int64]], object]
 
 
 def run(
-    samples: Mapping[str, int] = SAMPLES, rounds: int = ROUNDS, many_rounds: int = MANY_ROUNDS
+    samples: Mapping[str, int] = SAMPLES,
+    rounds: int = ROUNDS,
+    cold_rounds: int = COLD_ROUNDS,
+    many_rounds: int = MANY_ROUNDS,
 ) -> dict[str, Any]:
     """Measure the codecs that `samples` names, each in a store of so many samples."""
     found = {}
     for name, count in samples.items():
         with tempfile.TemporaryDirectory() as folder, ExitStack() as opened:
             readers = open_readers(name, count, Path(folder), opened)
-            found[name] = _measure(name, readers, count, rounds, many_rounds)
+            found[name] = _measure(name, readers, count, (rounds, cold_rounds, many_rounds))
     ratios = {name: measured.pop("ratios") for name, measured in found.items()}
     return {"ratios": ratios, "measured": found}
 
@@ -132,37 +139,51 @@ class BareReader:
 
 
 def _measure(
-    name: str, readers: Mapping[str, Read], count: int, rounds: int, many_rounds: int
+    name: str, readers: Mapping[str, Read], count: int, rounds: tuple[int, int, int]
 ) -> dict[str, Any]:
-    one = _interleave(readers, 1, count, rounds)
-    many = _interleave(readers, MANY, count, many_rounds)
-    ratios = [*_ratios("one sample", one, _ONE, _ONE_RAW), *_ratios(f"{MANY} samples", many, _MANY)]
+    one = _interleave(readers, 1, count, rounds[0], READS)
+    cold = _interleave(readers, 1, count, rounds[1])
+    many = _interleave(readers, MANY, count, rounds[2])
+    ratios = [
+        *_ratios("one sample", one, _ONE, _ONE_RAW),
+        *_ratios("one sample, cold", cold),
+        *_ratios(f"{MANY} samples", many, _MANY),
+    ]
     print(f"\n{name}: {count} samples")
     print_ratios(ratios)
     return {
         "ratios": to_json(ratios),
         "one_sample_us": one.medians(1e-6),
+        "one_sample_cold_us": cold.medians(1e-6),
         f"{MANY}_samples_ms": many.medians(1e-3),
         "samples": count,
-        "rounds": [rounds, many_rounds],
+        "reads": READS,
+        "rounds": list(rounds),
     }
 
 
-def _interleave(readers: Mapping[str, Read], size: int, count: int, rounds: int) -> Rounds:
+def _interleave(
+    readers: Mapping[str, Read], size: int, count: int, rounds: int, reads: int = 1
+) -> Rounds:
+    """Every turn of a reader is so many `reads` of `size` rows."""
     warm_up = max(1, rounds // 10)
-    rows = np.random.default_rng(size).integers(0, count, (warm_up + rounds, size))
-    works = {name: Work(_reading(read, rows)) for name, read in readers.items()}
+    rows = np.random.default_rng(size).integers(0, count, (warm_up + rounds, reads, size))
+    works = {name: Work(_reading(read, rows), reads) for name, read in readers.items()}
     return interleave(works, rounds, warm_up=warm_up)
 
 
 def _reading(read: Read, rows: NDArray[np.int64]) -> Callable[[int], object]:
-    return lambda turn: read(rows[turn])
+    def run(turn: int) -> None:
+        for asked in rows[turn]:
+            read(asked)
+
+    return run
 
 
 def _ratios(
     what: str,
     rounds: Rounds,
-    bare: tuple[float, float],
+    bare: tuple[float, float] | tuple[()] = (),
     raw: tuple[float, float] | tuple[()] = (),
 ) -> list[Ratio]:
     limit = Ratio(
