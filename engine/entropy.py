@@ -26,8 +26,12 @@ def sample_bits(integers: NDArray[Any]) -> NDArray[np.float64]:
 
 def entropy(integers: NDArray[Any]) -> float:
     """Empirical entropy, bits, of one of many integers, in any shape."""
-    values = integers.ravel().astype(np.int64) - int(integers.min())
-    near = values.max() < _COUNTED_AT_ONCE
-    counts = np.bincount(values) if near else np.unique(values, return_counts=True)[1]
-    share = counts[counts > 0] / len(values)
+    low, high = int(integers.min()), int(integers.max())
+    # Modulo 2**64 differences are right whatever the dtype.
+    above_low = integers.ravel().astype(np.uint64) - np.uint64(low % (1 << 64))
+    if high - low < _COUNTED_AT_ONCE:
+        counts = np.bincount(above_low.astype(np.int64))
+    else:
+        counts = np.unique(above_low, return_counts=True)[1]
+    share = counts[counts > 0] / integers.size
     return float(-(share * np.log2(share)).sum())

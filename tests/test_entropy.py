@@ -18,3 +18,10 @@ def test_positions_of_a_channel_share_its_distribution():
 
 def test_integers_far_apart_take_no_more_memory_than_others():
     assert entropy(np.array([[-(1 << 50), 1 << 50], [3, 3]])) == pytest.approx(1.5)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "int64", "uint64"])
+def test_the_ends_of_a_dtype_are_told_apart(dtype):
+    limits = np.iinfo(dtype)
+    assert entropy(np.array([limits.min, limits.max], dtype)) == 1
+    assert entropy(np.array([limits.max, limits.max - 1], dtype)) == 1

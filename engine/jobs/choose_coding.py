@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.entropy import entropy
 from engine.store.coding import PCODEC, ZSTD, Coded, Coding
 from engine.store.least_absolute import least_absolute
 from engine.store.prediction import NO_PREDICTION, WEIGHT_BITS, Prediction
@@ -19,7 +20,6 @@ _PCODEC_LEVEL = 8
 _TRIED_PREDICTIONS = 2
 _WORTH_IT = 0.998
 _FITTED_VALUES = 1 << 16
-_COUNTED_VALUES = 1 << 20
 # How far neighbours of a weighted sum lie at most, all axes together, by the number of axes.
 _REACH = {1: 2, 2: 3, 3: 2}
 
@@ -72,7 +72,7 @@ def _promising(chunks: Sequence[NDArray[Any]]) -> list[Prediction]:
         return [NO_PREDICTION]
     tried = [*_axis_predictions(chunks[0].ndim), *_fitted(chunks)]
     entropies = [
-        sum(_entropy_bits(prediction.to_differences(chunk)) for chunk in chunks)
+        sum(chunk.size * entropy(prediction.to_differences(chunk)) for chunk in chunks)
         for prediction in tried
     ]
     ranked = [tried[place] for place in np.argsort(entropies, kind="stable")]
@@ -124,14 +124,3 @@ def _equations(
         there = [slice(max(-step, 0), -step if step > 0 else None) for step in offset]
         neighbours[place][(slice(None), *here)] = samples[(slice(None), *there)]
     return neighbours.reshape(len(offsets), -1).T, samples.reshape(-1)
-
-
-def _entropy_bits(values: NDArray[Any]) -> float:
-    """Empirical entropy of all values together."""
-    low, high = int(values.min()), int(values.max())
-    if high - low < _COUNTED_VALUES:
-        counts = np.bincount(np.ravel(values).astype(np.int64) - low)
-        counts = counts[counts > 0]
-    else:
-        counts = np.unique(values, return_counts=True)[1]
-    return float(values.size * np.log2(values.size) - counts @ np.log2(counts))

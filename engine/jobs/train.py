@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -133,6 +134,7 @@ def train(
         targets = target_psnr, target_bytes, rate_lambda, max_error
         arch, for_samples = _resolved(arch, source, metric, targets, for_samples)
         data_range = value_range(source)
+        _check_squares(*data_range)
         sample = sample_format(source, _view(source, arch, channels), data_range, (0.0, 1.0))
         _check_metric(metric, arch, source.sample_shape)
         if arch in FOR_A_RATE:
@@ -185,6 +187,19 @@ def _export(
     check_agreement(trained, bare, source)
     held_out = held_out_samples(trained, source, measured_samples(sample.shape))
     return finish_codec(bare, rows, weights, held_out)
+
+
+def _check_squares(low: float, high: float) -> None:
+    """Refuse a range that errors may have no squares in.
+
+    Raises:
+        InvalidInput: it is as wide as that.
+    """
+    if not math.isfinite((high - low) * (high - low)):
+        raise InvalidInput(
+            f"errors of values from {low:.3g} to {high:.3g} can't be squared in float64; rescale "
+            f"the data"
+        )
 
 
 def default_latent_dim(sample: SampleFormat) -> int:

@@ -115,3 +115,10 @@ def test_none_at_all_is_no_count(option, data, tmp_path):
 def test_no_bits_are_no_width(data, tmp_path):
     with pytest.raises(InvalidInput, match="bits"):
         engine.train(data, tmp_path / "it.codec", bits=0)
+
+
+@pytest.mark.parametrize("arch", ["dense", "klt"])
+def test_values_whose_errors_have_no_squares_are_refused_before_training(arch, tmp_path):
+    samples = np.random.default_rng(0).normal(size=(40, 6)) * 1e300
+    with pytest.raises(InvalidInput, match="can't be squared"):
+        engine.train(samples, tmp_path / "codec", arch=arch, device="cpu")
