@@ -63,7 +63,7 @@ def _bits(coded: Coded, chunks: Sequence[NDArray[Any]]) -> float:
 
 def _decoded_per_us(coded: Coded, chunks: Sequence[NDArray[Any]]) -> float:
     """Values that a core decodes in a microsecond, in the best of some rounds."""
-    decode = coded.decoder(chunks[0].shape, chunks[0].dtype).decode
+    decode = coded.for_chunks(chunks[0].shape, chunks[0].dtype).decode
     contents, best_s = [coded.encode(chunk) for chunk in chunks], math.inf
     for _ in range(_ROUNDS):
         began = time.process_time()

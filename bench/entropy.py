@@ -131,10 +131,12 @@ def _works(stored: StoredLatents) -> Mapping[str, Mapping[str, Work]]:
     shape, dtype, counted = chunks[0].shape, rows.dtype, sum(chunk.nbytes for chunk in chunks)
     works: dict[str, dict[str, Work]] = {"encode": {}, "decode": {}}
     for name, coding in {OURS: stored.coding, ZSTD: LATENT_CODING}.items():
-        encode, decode = coding.encoder(shape, dtype), coding.decoder(shape, dtype).decode
-        contents = [encode(chunk) for chunk in chunks]
-        works["encode"][name] = Work(_each(encode, chunks), counted)
-        works["decode"][name] = Work(_each(functools.partial(_decoded, decode), contents), counted)
+        coder = coding.for_chunks(shape, dtype)
+        contents = [coder.encode(chunk) for chunk in chunks]
+        works["encode"][name] = Work(_each(coder.encode, chunks), counted)
+        works["decode"][name] = Work(
+            _each(functools.partial(_decoded, coder.decode), contents), counted
+        )
     return works
 
 

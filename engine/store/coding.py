@@ -5,7 +5,7 @@ Zarr specs: https://zarr-specs.readthedocs.io/en/latest/v3/codecs/
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from engine.errors import InvalidInput
 from engine.store.byte_planes import from_planes, to_planes
-from engine.store.chunk_decoder import ChunkDecoder, OneByOne
+from engine.store.chunk_coder import ChunkCoder, CodesChunks, OneByOne
 from engine.store.context import ContextCoder
 from engine.store.context_model import CONTEXT_CODEC, ContextModel
 from engine.store.pcodec_file import compress_file, decompress_file
@@ -35,7 +35,7 @@ _LEVELS = {ZSTD: range(1, 23), PCODEC: range(13), RANS: range(1, 2), CONTEXT: ra
 
 
 @dataclass(frozen=True)
-class Coding:
+class Coding(CodesChunks):
     """An order of a chunk's axes and a coder; the default is that of latents.
 
     Args of the dataclass:
@@ -126,57 +126,37 @@ class Coding:
         names = [codec["name"] for codec in codecs]
         raise InvalidInput(f"chunks of {dtype} aren't coded by {names} of this configuration")
 
-    def encode(self, values: NDArray[Any]) -> bytes:
-        """Encode a chunk `(chunk_samples, ...)`."""
-        return self.encoder(values.shape, values.dtype)(values)
-
-    def encoder(
-        self, shape: tuple[int, ...], dtype: np.dtype[Any]
-    ) -> Callable[[NDArray[Any]], bytes]:
-        """`encode` for chunks of one `shape`."""
+    def for_chunks(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> ChunkCoder:
+        """What codes chunks of a shape, decoding in no more memory than the values take."""
         if self.coder == PCODEC:
-            return lambda values: compress_file(values, self.level)
-        if self.tables is not None:
-            return RansCoder(self.tables, shape, dtype).encode
-        if self.model is not None:
-            return ContextCoder(self.model, shape, dtype).encode
-        order, little_endian = self._order(len(shape)), self.stored_dtype(dtype).newbyteorder("<")
-
-        def encode(values: NDArray[Any]) -> bytes:
-            stored = to_planes(values) if self.planes else values
-            ordered = np.ascontiguousarray(stored.transpose(order), little_endian)
-            return compress_frame(ordered, self.level)
-
-        return encode
-
-    def decode(
-        self, content: bytes, shape: tuple[int, ...], dtype: np.dtype[Any], where: str
-    ) -> NDArray[Any]:
-        """Decode a chunk of `shape`, in no more memory than that takes.
-
-        Raises:
-            CorruptStore: the bytes are damaged, or hold another number of values.
-        """
-        return self.decoder(shape, dtype).decode(content, where)
-
-    def decoder(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> ChunkDecoder:
-        """`decode` for chunks of one `shape`."""
-        if self.coder == PCODEC:
-            return OneByOne(lambda content, where: decompress_file(content, shape, dtype, where))
+            return OneByOne(
+                lambda values: compress_file(values, self.level),
+                lambda content, where: decompress_file(content, shape, dtype, where),
+                shape[0],
+            )
         if self.tables is not None:
             return RansCoder(self.tables, shape, dtype)
         if self.model is not None:
-            return OneByOne(ContextCoder(self.model, shape, dtype).decode)
-        stored_dtype = self.stored_dtype(dtype).newbyteorder("<")
+            contextual = ContextCoder(self.model, shape, dtype)
+            return OneByOne(contextual.encode, contextual.decode, shape[0])
+        return self._by_zstd(shape, dtype)
+
+    def _by_zstd(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> ChunkCoder:
+        little_endian = self.stored_dtype(dtype).newbyteorder("<")
         stored_shape, order = self.stored_shape(shape, dtype), self._order(len(shape))
         ordered = tuple(stored_shape[axis] for axis in order)
         back = tuple(order.index(axis) for axis in range(len(order)))
 
+        def encode(values: NDArray[Any]) -> bytes:
+            stored = to_planes(values) if self.planes else values
+            in_order = np.ascontiguousarray(stored.transpose(order), little_endian)
+            return compress_frame(in_order, self.level)
+
         def decode(content: bytes, where: str) -> NDArray[Any]:
-            stored = decompress_frame(content, ordered, stored_dtype, where).transpose(back)
+            stored = decompress_frame(content, ordered, little_endian, where).transpose(back)
             return from_planes(stored, dtype) if self.planes else stored
 
-        return OneByOne(decode)
+        return OneByOne(encode, decode, shape[0])
 
     def scratch_bytes(self, shape: tuple[int, ...]) -> int:
         """The most memory that one buffer takes beside the values of a chunk of `shape`."""
@@ -216,7 +196,7 @@ def _codings_with(codec: Mapping[str, Any], *, planes: bool) -> list[Coding]:
 
 
 @dataclass(frozen=True)
-class Coded:
+class Coded(CodesChunks):
     """How the chunks of an array are kept: a prediction of its integers, then a coding."""
 
     prediction: Prediction = NO_PREDICTION
@@ -245,32 +225,17 @@ class Coded:
             prediction, Coding.from_codecs(codecs, axes, dtype, planes=BYTES_OF in attributes)
         )
 
-    def encode(self, values: NDArray[Any]) -> bytes:
-        """Encode a chunk `(chunk_samples, ...)`."""
-        return self.encoder(values.shape, values.dtype)(values)
-
-    def encoder(
-        self, shape: tuple[int, ...], dtype: np.dtype[Any]
-    ) -> Callable[[NDArray[Any]], bytes]:
-        """`encode` for chunks of one `shape`."""
-        encode = self.coding.encoder(shape, dtype)
+    def for_chunks(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> ChunkCoder:
+        """What codes chunks of a shape; see `Coding.for_chunks`."""
+        coder = self.coding.for_chunks(shape, dtype)
         if not self.prediction:
-            return encode
-        return lambda values: encode(self.prediction.to_differences(values))
-
-    def decode(
-        self, content: bytes, shape: tuple[int, ...], dtype: np.dtype[Any], where: str
-    ) -> NDArray[Any]:
-        """Decode a chunk of `shape`; see `Coding.decode`."""
-        return self.decoder(shape, dtype).decode(content, where)
-
-    def decoder(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> ChunkDecoder:
-        """`decode` for chunks of one `shape`."""
-        decoder = self.coding.decoder(shape, dtype)
-        if not self.prediction:
-            return decoder
-        undo = self.prediction.from_differences
-        return OneByOne(lambda content, where: undo(decoder.decode(content, where)))
+            return coder
+        predict, undo = self.prediction.to_differences, self.prediction.from_differences
+        return OneByOne(
+            lambda values: coder.encode(predict(values)),
+            lambda content, where: undo(coder.decode(content, where)),
+            shape[0],
+        )
 
     def __str__(self) -> str:
         steps = [str(self.prediction)] if self.prediction else []

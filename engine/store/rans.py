@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from engine.errors import CorruptStore
 from engine.store.rans_tables import MOST_STATES, RansTables
 
+_VALUES_AT_ONCE = 1 << 20  # what they become finds room in some megabytes
+
 
 def most_bytes(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
     """The most bytes that a chunk of `shape` may take, by whatever tables."""
@@ -46,18 +48,31 @@ class RansCoder:
 
     def encode(self, values: NDArray[Any]) -> bytes:
         """Encode the values of a chunk."""
+        return self._encode(self._native(values, 1))[0]
+
+    def encode_run(self, rows: NDArray[Any]) -> list[bytes]:
+        """Encode the chunks that `rows` `(n, *item_shape)` make up, many in one call of a loop."""
+        chunks = self._native(rows, len(rows) // self._shape[0])
+        at_once = max(1, _VALUES_AT_ONCE // max(1, chunks[:1].size))
+        starts = range(0, len(chunks), at_once)
+        parts = (self._encode(chunks[start : start + at_once]) for start in starts)
+        return list(itertools.chain.from_iterable(parts))
+
+    def _native(self, rows: NDArray[Any], chunks: int) -> NDArray[Any]:
+        """The values of so many chunks `(chunks, samples, positions)`, as the loops take them."""
+        native = np.ascontiguousarray(rows, self._dtype)
+        return native.reshape(chunks, self._shape[0], self._positions)
+
+    def _encode(self, chunks: NDArray[Any]) -> list[bytes]:
+        """Encode chunks `(count, samples, positions)`."""
         from engine.store import rans_loops
 
-        native = np.ascontiguousarray(values, self._dtype).reshape(self._shape[0], self._positions)
-        escapes = np.empty(native.size, self._dtype)
-        symbols = np.empty((len(self._tables), self._shape[0]), np.uint8)
-        escaped = rans_loops.symbols_of(native, *self._layout, symbols, escapes)
-        states = np.empty(MOST_STATES, np.uint32)
-        words = np.empty(symbols.size, np.uint16)
+        room = np.empty(len(chunks) * most_bytes(self._shape, self._dtype), np.uint8)
+        ends = np.empty(len(chunks), np.int64)
         tables = (self._tables, self._coded.starts, self._coded.inverses)
-        first = rans_loops.push(symbols, *tables, self._states, states, words)
-        parts = (states[: self._states], words[first:], escapes[:escaped])
-        return b"".join(part.astype(part.dtype.newbyteorder("<")).tobytes() for part in parts)
+        rans_loops.encode_run(chunks, self._states, *tables, self._layout, room, ends)
+        content = room[: ends[-1]].tobytes()
+        return [content[start:end] for start, end in itertools.pairwise([0, *ends.tolist()])]
 
     def decode(self, content: bytes, where: str) -> NDArray[Any]:
         """Decode a chunk.
@@ -73,7 +88,7 @@ class RansCoder:
     def decode_run(
         self, contents: Sequence[bytes], where: Callable[[int], str], rows: NDArray[Any]
     ) -> None:
-        """Decode chunks, see `ChunkDecoder`: all of them in one call of a compiled loop.
+        """Decode chunks, see `ChunkCoder`: all of them in one call of a loop.
 
         Raises:
             CorruptStore: as `decode`.

@@ -19,16 +19,17 @@ LOWEST = 1 << 16  # of a state between two symbols; the highest is below 1 << 32
 @compile_loop
 def symbols_of(
     values: NDArray[Any],
-    shifts: NDArray[np.int64],
-    lows: NDArray[np.int64],
-    sizes: NDArray[np.int64],
+    layout: NDArray[np.int64],
     symbols: NDArray[np.uint8],
-    escapes: NDArray[Any],
+    escapes: NDArray[np.int64],
 ) -> int:
-    """Fill symbols `(rows, samples)` from values `(samples, positions)`; how many values escape."""
+    """Fill symbols `(rows, samples)` from values `(samples, positions)`; how many values escape.
+
+    `layout` is the shift, low and size of each position.
+    """
     row = escaped = 0
     for position in range(values.shape[1]):
-        shift, low, size = shifts[position], lows[position], sizes[position]
+        shift, low, size = layout[0, position], layout[1, position], layout[2, position]
         for sample in range(values.shape[0]):
             value = np.int64(values[sample, position])
             symbol = (value >> shift) - low
@@ -102,6 +103,44 @@ def push(
             one, first = put(one, coded[sample], start_of, inverse_of, words, first)
     states[0], states[1], states[2], states[3] = one, two, three, four
     return np.int64(first)
+
+
+@compile_loop
+def write(numbers: NDArray[Any], itemsize: int, content: NDArray[np.uint8], place: int) -> int:
+    """Write the low `itemsize` bytes of integers, little end first; where they end."""
+    for number in numbers:
+        for byte in range(itemsize):
+            content[place] = (np.int64(number) >> (8 * byte)) & 0xFF
+            place += 1
+    return place
+
+
+@compile_loop
+def encode_run(
+    values: NDArray[Any],
+    count: int,
+    tables: NDArray[np.int64],
+    starts: NDArray[np.uint16],
+    inverses: NDArray[np.uint64],
+    layout: NDArray[np.int64],
+    content: NDArray[np.uint8],
+    ends: NDArray[np.int64],
+) -> None:
+    """Fill the beginning of `content` from values `(chunks, samples, positions)`.
+
+    `ends` says where each chunk ends. See `push` for `count` and the tables.
+    """
+    symbols = np.empty((tables.size, values.shape[1]), np.uint8)
+    escapes = np.empty(values.shape[1] * values.shape[2], np.int64)
+    states, words = np.empty(4, np.uint32), np.empty(symbols.size, np.uint16)
+    place = 0
+    for chunk in range(values.shape[0]):
+        escaped = symbols_of(values[chunk], layout, symbols, escapes)
+        first = push(symbols, tables, starts, inverses, count, states, words)
+        place = write(states[:count], 4, content, place)
+        place = write(words[first:], 2, content, place)
+        place = write(escapes[:escaped], values.itemsize, content, place)
+        ends[chunk] = place
 
 
 @compile_loop

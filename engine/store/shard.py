@@ -45,16 +45,15 @@ def encode_shard(
 
     Chunks after the last row are absent, as Zarr has it; their checksum is 0.
     """
+    coder = coded.for_chunks((chunk_samples, *rows.shape[1:]), rows.dtype)
+    whole = len(rows) // chunk_samples * chunk_samples
+    contents = coder.encode_run(rows[:whole])
+    if whole < len(rows):
+        last = np.repeat(rows[-1:], whole + chunk_samples - len(rows), axis=0)
+        contents.append(coder.encode(np.concatenate([rows[whole:], last])))
+    encoded = [_closed(content) for content in contents]
     checksums = np.zeros(chunks_per_shard, np.uint32)
-    encode = coded.encoder((chunk_samples, *rows.shape[1:]), rows.dtype)
-    encoded: list[bytes] = []
-    for chunk, start in enumerate(range(0, len(rows), chunk_samples)):
-        part = rows[start : start + chunk_samples]
-        if len(part) < chunk_samples:
-            padding = np.repeat(part[-1:], chunk_samples - len(part), axis=0)
-            part = np.concatenate([part, padding])
-        encoded.append(_closed(encode(part)))
-        checksums[chunk] = closing_crc32c(encoded[-1])
+    checksums[: len(encoded)] = [closing_crc32c(chunk) for chunk in encoded]
     table = index.encode([len(content) for content in encoded], chunks_per_shard)
     return ShardObject(b"".join([*encoded, table]), checksums, closing_crc32c(table))
 

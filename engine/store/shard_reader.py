@@ -40,7 +40,7 @@ class ShardReader:
         self._folder = str(objects)
         self._index_crc32c, self._chunk_crc32c = index_crc32c, chunk_crc32c
         self._chunks, self._form = array.grid.chunks_per_shard, array.index
-        self._decoder = array.coded.decoder(array.chunk_shape, array.dtype)
+        self._coder = array.coded.for_chunks(array.chunk_shape, array.dtype)
         self._chunk_samples = array.grid.chunk_samples
         self.index: NDArray[np.uint64] = self._as_it_is_now(self._read_index)
 
@@ -51,13 +51,13 @@ class ShardReader:
             CorruptStore: it is missing, damaged, or not what the ledger recorded.
         """
         content = self._as_it_is_now(functools.partial(self._content, chunk))
-        return self._decoder.decode(content, self._name(chunk))
+        return self._coder.decode(content, self._name(chunk))
 
     def read_run(self, first: int, stop: int) -> Iterator[NDArray[Any]]:
         """Chunks `first` to `stop - 1`, see `read`: one ranged read where they lie side by side."""
         for start, contents in self._runs(first, stop):
             for chunk, content in enumerate(contents, start):
-                yield self._decoder.decode(content, self._name(chunk))
+                yield self._coder.decode(content, self._name(chunk))
 
     def fill(self, first: int, rows: NDArray[Any]) -> None:
         """Fill C-contiguous `rows` `(n, ...)` from the first of a chunk on; see `read_run`."""
@@ -66,9 +66,9 @@ class ShardReader:
             room = rows[(start - first) * size :][: len(contents) * size]
             whole, rest = divmod(len(room), size)
             names = functools.partial(self._name_after, start)
-            self._decoder.decode_run(contents[:whole], names, room[: whole * size])
+            self._coder.decode_run(contents[:whole], names, room[: whole * size])
             if rest:
-                room[-rest:] = self._decoder.decode(contents[whole], names(whole))[:rest]
+                room[-rest:] = self._coder.decode(contents[whole], names(whole))[:rest]
 
     def _runs(self, first: int, stop: int) -> Iterator[tuple[int, list[bytes]]]:
         """What chunks hold that are read at once, and which is the first of them."""

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.errors import CorruptStore, InvalidInput
-from engine.store import rans_loops
+from engine.store import rans, rans_loops
 from engine.store.rans import RansCoder
 from engine.store.rans_fit import fit_tables
 from engine.store.rans_tables import RansTable, RansTables
@@ -188,10 +188,19 @@ def test_no_bytes_lead_out_of_bounds(case, data):
     assert same_values(*symbols)
 
 
-def test_chunks_of_a_run_are_decoded_at_once_and_the_damaged_one_is_named():
+def test_a_run_of_more_chunks_than_are_encoded_at_once(monkeypatch):
+    monkeypatch.setattr(rans, "_VALUES_AT_ONCE", 100)
+    values = laplacian(160, [0.5, 3, 200], np.int16)
+    coder = RansCoder(fit_tables(values, 3), (16, 3), values.dtype)
+    contents = coder.encode_run(values)
+    assert contents == [coder.encode(values[start : start + 16]) for start in range(0, 160, 16)]
+
+
+def test_chunks_of_a_run_are_those_coded_singly_and_a_damaged_one_is_named():
     values = laplacian(64, [0.5, 3, 200], np.int16)
     coder = RansCoder(fit_tables(values, 3), (16, 3), values.dtype)
     contents = [coder.encode(values[start : start + 16]) for start in range(0, 64, 16)]
+    assert coder.encode_run(values) == contents
     rows = np.zeros_like(values)
     coder.decode_run(contents, "chunk {}".format, rows)
     assert same_values(rows, values)

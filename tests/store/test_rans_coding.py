@@ -54,7 +54,7 @@ def test_memory_counts_what_decoding_takes_besides():
 
 def test_one_encoder_takes_all_chunks_of_a_shape():
     rng = np.random.default_rng(0)
-    encode = CODING.encoder((8, 3), INT16)
+    encode = CODING.for_chunks((8, 3), INT16).encode
     for _ in range(3):
         values = rng.integers(-300, 300, (8, 3)).astype(np.int16)
         assert encode(values) == CODING.encode(values)
