@@ -40,9 +40,9 @@ def info_command(path: Path, *, device: str, retune: bool, as_json: bool, **opti
     Example: engine info digits.zarr
     """
     import engine
-    from engine.store.root import is_store
+    from engine.store.arrays import METADATA
 
-    if is_store(path):
+    if (path / METADATA).exists():
         with engine.open(path, device, certify=False, **options) as store:
             facts = store_facts(store)
     else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-import contextlib
 import itertools
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -36,13 +35,30 @@ class Workers(Alone):
         self._pool = ThreadPoolExecutor(count, thread_name_prefix="engine-reading")
 
     def each(self, function: Callable[[Item], object], items: list[Item]) -> None:
-        """Call `function` with every item, several at once; the first that fails, fails."""
-        if len(items) == 1:
-            super().each(function, items)
-            return
-        with contextlib.closing(self.in_order(function, items)) as results:
-            for _ in results:
-                pass
+        """Call `function` with every item, several at once; the first that fails, fails.
+
+        The calling thread works, too: one that woke for every item would take a core from the
+        others each time.
+        """
+        failures: dict[int, BaseException] = {}
+        waiting = iter(enumerate(items))  # which threads may share
+
+        def work() -> None:
+            for place, item in waiting:
+                try:
+                    function(item)
+                except BaseException as error:
+                    failures[place] = error
+                if failures:
+                    return
+
+        helpers = [self._pool.submit(work) for _ in range(min(self.count, len(items)) - 1)]
+        try:
+            work()
+        finally:
+            wait([helper for helper in helpers if not helper.cancel()])
+        if failures:
+            raise failures[min(failures)]
 
     def in_order(
         self, function: Callable[[Item], Result], items: Iterable[Item]

@@ -1,5 +1,8 @@
 import json
 
+from click.testing import CliRunner
+
+from engine.cli import main
 from engine.cli.inspection import codec_facts
 from engine.cli.making import pack_command, train_command
 from engine.runtime.narrowing import WEIGHTS
@@ -23,3 +26,11 @@ def test_commands_offer_every_way_to_keep_them():
         (option,) = (p for p in command.params if p.name == "weights")
         assert tuple(option.type.choices) == WEIGHTS
         assert option.default == default
+
+
+def test_a_store_with_a_damaged_head_is_not_taken_for_a_codec(tmp_path):
+    (tmp_path / "zarr.json").write_text("{")
+    result = CliRunner().invoke(main, ["info", str(tmp_path)])
+    assert result.exit_code == 1
+    assert str(tmp_path) in result.stderr
+    assert "codec" not in result.stderr.replace(str(tmp_path), "")

@@ -102,6 +102,7 @@ def test_data_that_does_not_fit(make, problem, vectors, codec, tmp_path):
         ({"chunk_samples": 0}, "chunk_samples"),
         ({"chunk_samples": 0, "shard_samples": None}, "chunk_samples"),
         ({"chunk_samples": -4}, "chunk_samples"),
+        ({"chunk_samples": "64"}, "chunk_samples must be a whole number, got '64'"),
         ({"shard_samples": 0}, "shard_samples"),
         ({"chunk_samples": None, "shard_samples": 0}, "shard_samples"),
         ({"chunk_samples": 4, "shard_samples": 6}, "multiple of chunk_samples = 4, got 6"),
