@@ -57,8 +57,11 @@ class Workers(Alone):
             work()
         finally:
             wait([helper for helper in helpers if not helper.cancel()])
-        if failures:
-            raise failures[min(failures)]
+        try:
+            if failures:
+                raise failures[min(failures)]
+        finally:
+            failures.clear()  # they hold frames that hold them
 
     def in_order(
         self, function: Callable[[Item], Result], items: Iterable[Item]

@@ -37,7 +37,7 @@ def from_text(text: str) -> list[int]:
         ValueError: it isn't Base64, or holds other numbers.
         TypeError: it is no text.
     """
-    content = np.frombuffer(base64.b64decode(text, validate=True), np.uint8).astype(np.int64)
+    content = np.frombuffer(base64.b64decode(text, validate=True), np.uint8).astype(np.int32)
     ends = np.flatnonzero(content < 0x80) + 1
     if (ends[-1] if ends.size else 0) != content.size:
         raise ValueError("a number is cut off")
@@ -45,5 +45,5 @@ def from_text(text: str) -> list[int]:
     if lengths.max(initial=0) > _BYTES.size:
         raise ValueError("a number of more than three bytes")
     places = np.arange(content.size) - np.repeat(ends - lengths, lengths)
-    groups = (content & 0x7F) << 7 * places
+    groups = (content & 0x7F) << 7 * places  # of 21 bits at most
     return np.add.reduceat(groups, ends - lengths).tolist() if ends.size else []

@@ -21,7 +21,7 @@ def symbols_of(
     values: NDArray[Any],
     layout: NDArray[np.int64],
     symbols: NDArray[np.uint8],
-    escapes: NDArray[np.int64],
+    escapes: NDArray[Any],
 ) -> int:
     """Fill symbols `(rows, samples)` from values `(samples, positions)`; how many values escape.
 
@@ -131,7 +131,7 @@ def encode_run(
     `ends` says where each chunk ends. See `push` for `count` and the tables.
     """
     symbols = np.empty((tables.size, values.shape[1]), np.uint8)
-    escapes = np.empty(values.shape[1] * values.shape[2], np.int64)
+    escapes = np.empty(values.shape[1] * values.shape[2], values.dtype)
     states, words = np.empty(4, np.uint32), np.empty(symbols.size, np.uint16)
     place = 0
     for chunk in range(values.shape[0]):

@@ -49,6 +49,16 @@ def test_slots_are_shared_out_by_frequency(tables):
         assert ((starts[symbols] <= slots) & (slots < starts[symbols.astype(int) + 1])).all()
 
 
+def test_a_product_with_an_inverse_is_the_division_of_every_state():
+    for frequency in range(1, TOTAL):
+        inverse = int(RansTables((RansTable(0, 0, (frequency,)),)).coded.inverses[0, 0])
+        highest = (frequency << 20) - 1
+        multiples = [frequency * q for q in (1, 2, 1 << 10, (1 << 20) - 1)]
+        for state in (1, highest, *multiples, *(m - 1 for m in multiples)):
+            assert state * inverse < 1 << 64
+            assert state * inverse >> 44 == state // frequency
+
+
 def test_equal_tables_take_memory_once():
     tables = RansTables((RansTable(0, 0, (4095,)), RansTable(0, 3, (4095,))) * 100)
     assert len(tables.coded.starts) == 1
