@@ -88,9 +88,8 @@ def compress(
         StorageError: the file system refused; what is committed stays, run again to go on.
     """
     check_step(step)
-    check_counts(
-        batch=batch, threads=threads, chunk_samples=chunk_samples, shard_samples=shard_samples
-    )
+    check_counts(batch=batch, threads=threads)
+    check_counts(chunk_samples=chunk_samples, shard_samples=shard_samples)
     opened = (codec if isinstance(codec, Codec) else Codec.load(codec, device)).on(device)
     target = LocalObjects(store)
     with open_source(data, key=key) as source:
