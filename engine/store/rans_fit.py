@@ -59,6 +59,8 @@ def fit_table(values: NDArray[Any], itemsize: int) -> RansTable:
 def _kept(counts: NDArray[np.int64]) -> tuple[int, int]:
     """The range of symbols that a table should have: no rare ones at its ends, and not too many."""
     common = np.flatnonzero(counts * TOTAL * _RARE > counts.sum())
+    if not common.size:
+        return 0, 0
     first, last = int(common[0]), int(common[-1]) + 1
     if last - first > MOST_SYMBOLS:
         before = np.concatenate([[0], np.cumsum(counts[first:last])])

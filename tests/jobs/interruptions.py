@@ -123,7 +123,10 @@ class Job:
         for name, value in self._arguments.items():
             if name not in ("data", "sidecars"):
                 flag = f"--{name.replace('_', '-')}"
-                flags += [flag] if value is True else [flag, str(value)]
+                if isinstance(value, bool):
+                    flags += [flag if value else flag.replace("--keep-", "--no-")]
+                else:
+                    flags += [flag, str(value)]
         labels = f"label={self._arguments['sidecars']['label']}"
         command = [sys.executable, "-m", "engine", "compress", self._arguments["data"], str(store)]
         return [*command, "--with", labels, *flags]

@@ -123,7 +123,11 @@ def test_killed_while_it_overwrites_it_goes_on_without_being_told_again(overwrit
     overwriting.check_goes_on(store, overwrite=False)
 
 
-def test_killed_while_it_takes_back_a_store_of_bad_data(interrupted, few, make_codec, tmp_path):
+def test_killed_while_it_takes_back_a_store_of_bad_data(
+    interrupted, options, few, make_codec, tmp_path
+):
+    if options:
+        pytest.skip("no data are bad for a guarantee: it keeps NaN, or refuses before it writes")
     data = few[0].astype(np.float32)
     make_codec(data, 4).save(tmp_path / "float.codec")
     data[90, 3, 4] = np.nan

@@ -47,6 +47,12 @@ def test_wide_values_leave_low_bits_apart():
     assert table.low << table.shift <= -1900
 
 
+def test_no_value_of_16_bits_need_be_frequent():
+    values = np.arange(1 << 16).astype(np.uint16).view(np.int16).reshape(-1, 1)
+    (table,) = fit_tables(values, 1).tables
+    assert (table.shift, table.low) == (8, -128)
+
+
 def test_values_seen_once_let_expect_others():
     values = np.array([[-120], [-60], [0], [60], [120]], np.int8)
     (table,) = fit_tables(values, 1).tables
