@@ -43,23 +43,28 @@ class Workers(Alone):
         failures: dict[int, BaseException] = {}
         waiting = iter(enumerate(items))  # which threads may share
 
+        def begin_no_more() -> None:
+            collections.deque(waiting, maxlen=0)
+
         def work() -> None:
             for place, item in waiting:
                 try:
                     function(item)
                 except BaseException as error:
                     failures[place] = error
-                if failures:
-                    return
+                    begin_no_more()
 
-        helpers = [self._pool.submit(work) for _ in range(min(self.count, len(items)) - 1)]
+        helpers: list[Future[None]] = []
         try:
+            for _ in range(min(self.count, len(items)) - 1):
+                helpers.append(self._pool.submit(work))
             work()
         finally:
+            begin_no_more()
             wait([helper for helper in helpers if not helper.cancel()])
         try:
-            if failures:
-                raise failures[min(failures)]
+            if failures:  # an interruption before all errors
+                raise min(failures.items(), key=lambda at: (isinstance(at[1], Exception), at[0]))[1]
         finally:
             failures.clear()  # they hold frames that hold them
 

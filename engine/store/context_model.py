@@ -15,7 +15,7 @@ import numpy as np
 
 from engine.errors import InvalidInput
 from engine.store.leb128 import fold, from_text, to_text, unfold
-from engine.store.rans_tables import RansTable, RansTables
+from engine.store.rans_tables import TOTAL, RansTable, RansTables
 
 CONTEXT_CODEC = "latent-engine.context"
 DTYPES = tuple(np.dtype(name) for name in ("int8", "uint8", "int16", "uint16"))
@@ -157,7 +157,8 @@ class ContextModel:
         samples, positions = shape[0], math.prod(shape[1:]) + 1
         by_position = _INDEX_BYTES * max(len(self.neighbours), MOST_AXES) * positions
         by_value = _ERROR_BYTES * len(self.predictors) * positions * samples
-        return max(by_position, by_value, _ERROR_BYTES * len(self.nodes) * samples)
+        by_node = max(TOTAL, _ERROR_BYTES * samples) * len(self.nodes)
+        return max(by_position, by_value, by_node)
 
     def to_json(self) -> dict[str, Any]:
         """The codec's configuration in metadata: all numbers as LEB128, in Base64."""

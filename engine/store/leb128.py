@@ -22,8 +22,10 @@ def unfold(folded: int) -> int:
 
 
 def to_text(numbers: Iterable[int]) -> str:
-    """Numbers from 0 to 2**21 - 1 as LEB128, in Base64."""
+    """Numbers from 0 to 2**21 - 1 as LEB128, in Base64; ValueError for others."""
     values = np.fromiter(numbers, np.int64)[:, np.newaxis]
+    if ((values < 0) | (values >= 1 << 7 * _BYTES.size)).any():
+        raise ValueError("a number that takes more than three bytes")
     bytes_after = (values >= 1 << _PLACES[1:]).sum(axis=1, keepdims=True)
     groups = values >> _PLACES & 0x7F | np.where(bytes_after > _BYTES, 0x80, 0)
     content = groups[bytes_after >= _BYTES].astype(np.uint8)
