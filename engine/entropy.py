@@ -27,8 +27,9 @@ def sample_bits(integers: NDArray[Any]) -> NDArray[np.float64]:
 def entropy(integers: NDArray[Any]) -> float:
     """Empirical entropy, bits, of one of many integers, in any shape."""
     low, high = int(integers.min()), int(integers.max())
-    # Modulo 2**64 differences are right whatever the dtype.
-    above_low = integers.ravel().astype(np.uint64) - np.uint64(low % (1 << 64))
+    # Modulo 2**64 differences are right whatever the dtype; floats below 0 become no unsigned ones.
+    wide = np.uint64 if integers.dtype.kind == "u" else np.int64
+    above_low = integers.ravel().astype(wide).view(np.uint64) - np.uint64(low % (1 << 64))
     if high - low < _COUNTED_AT_ONCE:
         counts = np.bincount(above_low.astype(np.int64))
     else:

@@ -25,3 +25,8 @@ def test_the_ends_of_a_dtype_are_told_apart(dtype):
     limits = np.iinfo(dtype)
     assert entropy(np.array([limits.min, limits.max], dtype)) == 1
     assert entropy(np.array([limits.max, limits.max - 1], dtype)) == 1
+
+
+def test_whole_floats_below_zero_count_as_the_integers_that_they_are():
+    integers = np.array([-32767, -3, -3, -1, 0, 2, 2, 2])
+    assert entropy(integers.astype(np.float64)) == entropy(integers) == pytest.approx(2.1556391)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -9,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-class ChunkCoder(Protocol):
-    """Codes chunks of one shape `(chunk_samples, *item_shape)`, singly or one after the other.
+class Coder(Protocol):
+    """Codes chunks of one shape `(chunk_samples, *item_shape)`.
 
     Decoding raises CorruptStore where bytes are damaged, or hold another number of values.
     """
@@ -20,6 +21,10 @@ class ChunkCoder(Protocol):
 
     def decode(self, content: bytes, where: str) -> NDArray[Any]:
         """The values of a chunk; `where` names it in errors."""
+
+
+class ChunkCoder(Coder, Protocol):
+    """Codes chunks one after the other, too."""
 
     def encode_run(self, rows: NDArray[Any]) -> list[bytes]:
         """Encode the chunks that `rows` `(n, *item_shape)` make up."""
@@ -57,12 +62,12 @@ class OneByOne:
             rows[place * self._samples :][: self._samples] = self.decode(content, where(place))
 
 
-class CodesChunks:
+class CodesChunks(ABC):
     """A way to code chunks of any shape."""
 
+    @abstractmethod
     def for_chunks(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> ChunkCoder:
         """What codes chunks of a shape `(chunk_samples, *item_shape)` so."""
-        raise NotImplementedError
 
     def encode(self, values: NDArray[Any]) -> bytes:
         """Encode the values of a chunk."""

@@ -56,7 +56,7 @@ def put(
     """The state that also holds a symbol, and where words begin then: one more if it was high.
 
     Which states are high can't be foretold, so this doesn't branch; the division by a frequency is
-    a product with its inverse, see `RansTables.inverses`.
+    a product with its inverse, see `CodedTables.inverses`.
     """
     start = np.uint64(start_of[symbol])
     frequency = np.uint64(start_of[symbol + 1]) - start

@@ -5,22 +5,14 @@ from __future__ import annotations
 import asyncio
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 from zarr.abc.codec import ArrayBytesCodec
 from zarr.core.array_spec import ArraySpec
 from zarr.core.buffer import Buffer, NDBuffer
 
-
-class Coder(Protocol):
-    """Encodes and decodes chunks of one shape; damaged ones raise `CorruptStore`."""
-
-    def encode(self, values: NDArray[Any]) -> bytes:
-        """Encode the values of a chunk."""
-
-    def decode(self, content: bytes, where: str) -> NDArray[Any]:
-        """Decode a chunk; `where` names it in errors."""
+from engine.store.chunk_coder import Coder
 
 
 @dataclass(frozen=True)
